@@ -1,0 +1,1 @@
+"""Every component by its verb."""

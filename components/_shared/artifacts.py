@@ -1,0 +1,198 @@
+"""The contract of what flows between steps: metadata keys, and the manifest inside every Model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pydantic import ConfigDict, Field
+
+from headway.components._shared.config import Config, parse
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.schemas import Schema
+from headway.components._shared.state import dump_json
+
+MANIFEST = "headway.json"
+
+# Every metadata key that the suite writes on an artifact, with its meaning. Flat, strings, numbers and booleans only.
+METADATA_KEYS = {
+    "rows": "number of rows",
+    "columns": "number of columns",
+    "size_bytes": "bytes of all files",
+    "fingerprint": "sha256 over the content, independent of shard order",
+    "time_start": "earliest time, ISO 8601",
+    "time_end": "latest time, ISO 8601",
+    "sources": "source addresses with generations, joined by commas, shortened",
+    "digest": "sha256 of a schema, profile or document",
+    "curated_by": "who stands for a schema, or `inferred`",
+    "quality_score": "0 to 1, see the validation report for its formula",
+    "model_digest": "sha256 that identifies a model",
+    "code_digest": "sha256 of the code that trained it",
+    "data_fingerprint": "fingerprint of the data that trained it",
+    "estimator": "import path of the estimator",
+    "task": "binary, multiclass or regression",
+    "blessed": "whether the verdict lets the model go on",
+    "decision": "what a step decided, in words",
+    "outcome": "registered, unchanged, refused, deployed, none, found",
+    "version": "version in the registry",
+    "release_uri": "where the released model lies",
+    "endpoint": "address that answers predictions",
+    "trials": "number of trials",
+    "best_value": "objective of the best parameters",
+}
+
+
+class Artifact(Protocol):
+    """What a step needs of a KFP artifact: a local path, and metadata for people to see."""
+
+    path: str
+    metadata: dict[str, Any]
+
+
+class Metrics(Protocol):
+    """A KFP Metrics artifact."""
+
+    def log_metric(self, metric: str, value: float) -> None:
+        """Shows a number in the UI."""
+
+
+@dataclass
+class LocalArtifact:
+    """An artifact outside KFP, for notebooks, scripts and tests."""
+
+    path: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def log_metric(self, metric: str, value: float) -> None:
+        """Keeps a number in the metadata, as KFP's Metrics does."""
+        self.metadata[metric] = value
+
+
+def describe(artifact: Artifact, **metadata: str | float | bool | None) -> None:
+    """Sets declared metadata keys on an artifact; None leaves a key out."""
+    unknown = sorted(set(metadata) - set(METADATA_KEYS))
+    if unknown:
+        raise KeyError(f"undeclared metadata keys: {unknown}")
+    artifact.metadata.update({key: value for key, value in metadata.items() if value is not None})
+
+
+class Feature(Config):
+    """One input of a model."""
+
+    name: str
+    type: str
+
+
+class ModelManifest(Config):
+    """`headway.json` inside a model folder: who it is, what it was made of, and the hash of every file beside it.
+
+    Attributes:
+        model_digest: sha256 over the payload's hash, the signature and the features; equal for equal training.
+        payload_sha256: sha256 of the fitted pipeline as joblib writes it with one thread.
+        task: What it predicts.
+        target: Name of the predicted column.
+        classes: Labels in the order of the probability columns; empty for regression.
+        features: Inputs in order.
+        schema_: The Schema of its training data (`schema` in the file).
+        estimator: Import path.
+        params: Parameters that the estimator was given.
+        seed: Seed of everything random in training.
+        serialization: `skops`, or `cloudpickle` with the reason.
+        data_fingerprint: Of the training data.
+        code_digest: Of the code that trained it.
+        libraries: Name to version of what must match where it is loaded.
+        metrics: Figures from training; not what decides about it.
+        importance: Feature to permutation importance (loss of the objective when the feature is shuffled).
+        reference_profile: File name of the training data's Profile in this folder, if it has one.
+        run_id: Pipeline run that made it.
+        files: Path below the folder to sha256, of every file but this one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
+
+    schema_version: Literal[1] = 1
+    kind: Literal["model"] = "model"
+    model_digest: str
+    payload_sha256: str
+    task: Literal["binary", "multiclass", "regression"]
+    target: str
+    classes: tuple[str | int | bool | float, ...] = ()
+    features: tuple[Feature, ...]
+    schema_: Schema = Field(alias="schema")
+    estimator: str
+    params: dict[str, Any] = {}
+    seed: int = 0
+    serialization: str = "skops"
+    data_fingerprint: str
+    code_digest: str
+    libraries: dict[str, str] = {}
+    metrics: dict[str, float] = {}
+    importance: dict[str, float] = {}
+    reference_profile: str | None = None
+    run_id: str | None = None
+    files: dict[str, str] = {}
+
+
+def read_manifest(folder: str | Path) -> ModelManifest:
+    """Reads a model's manifest.
+
+    Raises:
+        HeadwayError: `model.not_a_model`: the folder was not made by `train_model` or `adopt_model`.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise HeadwayError(
+            "model.not_a_model",
+            f"The folder has no {MANIFEST}.",
+            value=str(folder),
+            remedy="Give a Model of train_model; adopt_model turns any MLflow model folder into one.",
+        )
+    return parse(ModelManifest, json.loads(path.read_text()), parameter=MANIFEST)
+
+
+def write_manifest(folder: str | Path, manifest: ModelManifest) -> str:
+    """Writes the manifest with the hash of every other file in the folder; gives the manifest's own sha256."""
+    root = Path(folder)
+    data = dump_json(manifest.model_copy(update={"files": hash_files(root)}).model_dump(mode="json", by_alias=True))
+    (root / MANIFEST).write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """Path to sha256 of every file of a model folder but the manifest."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).as_posix() != MANIFEST)
+    return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def verify_model(folder: str | Path, manifest_sha256: str | None = None) -> ModelManifest:
+    """Reads a model's manifest after checking that every file is what it was when the manifest was written.
+
+    Args:
+        folder: The model.
+        manifest_sha256: What the manifest itself must hash to (a verdict binds it); None trusts the manifest.
+
+    Raises:
+        HeadwayError: `model.not_a_model`, or `model.changed` with the files that differ.
+    """
+    manifest = read_manifest(folder)
+    root = Path(folder)
+    have = hash_files(root)
+    changed = sorted(name for name in have.keys() | manifest.files.keys() if have.get(name) != manifest.files.get(name))
+    if manifest_sha256 is not None and manifest_digest(root) != manifest_sha256:
+        changed.append(MANIFEST)
+    if changed:
+        raise HeadwayError(
+            "model.changed",
+            f"The model's files are not those that were trained and evaluated: {', '.join(changed[:5])}.",
+            value=manifest.model_digest,
+            remedy="Train and evaluate again; never edit a model's files.",
+        )
+    return manifest
+
+
+def manifest_digest(folder: str | Path) -> str:
+    """sha256 of the manifest file's bytes, which bind every file of the model."""
+    return hashlib.sha256((Path(folder) / MANIFEST).read_bytes()).hexdigest()

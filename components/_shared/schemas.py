@@ -1,0 +1,151 @@
+"""The Schema: what the columns of a dataset are, what they may hold, and which role each one plays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+from pydantic import Field
+
+from headway.components._shared.config import Config, parse
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.state import dump_json
+
+Type = Literal["integer", "number", "string", "boolean", "date", "datetime"]
+Role = Literal["id", "time", "label_time", "target", "group", "entity", "subject", "personal"]
+
+# A feature is any column without one of these roles; `group` and `subject` columns may be features.
+NOT_FEATURES: frozenset[Role] = frozenset({"id", "time", "label_time", "target", "entity", "personal"})
+
+
+class Column(Config):
+    """One column and what is expected of it.
+
+    Attributes:
+        name: As in the data.
+        type: `integer`, `number`, `string`, `boolean`, `date` or `datetime` (UTC).
+        roles: What the column is for; none means feature.
+        nullable: Whether a value may be missing.
+        max_null_share: Largest allowed share of missing values, 0 to 1.
+        unique: Whether a value may occur only once.
+        domain: The allowed values; None means any.
+        minimum: Smallest allowed value, inclusive.
+        maximum: Largest allowed value, inclusive.
+        pattern: Regular expression that each whole string must match.
+        description: For people.
+    """
+
+    name: str
+    type: Type
+    roles: tuple[Role, ...] = ()
+    nullable: bool = True
+    max_null_share: float | None = Field(default=None, ge=0, le=1)
+    unique: bool = False
+    domain: tuple[str | int | bool, ...] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    pattern: str | None = None
+    description: str = ""
+
+
+class Schema(Config):
+    """The contract of a dataset.
+
+    Attributes:
+        schema_version: Format of this file.
+        version: Counts the curated revisions.
+        curated_by: Who stands for it; None means inferred and not yet reviewed.
+        columns: In the order of the data.
+    """
+
+    schema_version: Literal[1] = 1
+    version: int = 1
+    curated_by: str | None = None
+    columns: tuple[Column, ...]
+
+    def names(self, role: Role) -> list[str]:
+        """Names of the columns that have a role."""
+        return [c.name for c in self.columns if role in c.roles]
+
+    def one(self, role: Role) -> str:
+        """Name of the one column that has a role.
+
+        Raises:
+            HeadwayError: `schema.role_missing` or `schema.role_ambiguous`.
+        """
+        names = self.names(role)
+        if len(names) == 1:
+            return names[0]
+        missing = not names
+        raise HeadwayError(
+            "schema.role_missing" if missing else "schema.role_ambiguous",
+            f"The schema has {'no column' if missing else 'several columns'} with the role {role!r}.",
+            value=names or None,
+            remedy=f"Give exactly one column the role {role!r} in the schema.",
+        )
+
+    def features(self) -> list[Column]:
+        """The columns that a model may learn from, in order."""
+        return [c for c in self.columns if not NOT_FEATURES.intersection(c.roles)]
+
+    def column(self, name: str) -> Column | None:
+        """The column of that name, if there is one."""
+        return next((c for c in self.columns if c.name == name), None)
+
+    def digest(self) -> str:
+        """sha256 over the canonical JSON, without who curated it."""
+        return hashlib.sha256(dump_json(self.model_dump(mode="json", exclude={"curated_by"}))).hexdigest()
+
+
+def read_schema(path: str | Path) -> Schema:
+    """Reads a Schema artifact (one JSON file)."""
+    return parse(Schema, json.loads(Path(path).read_text()), parameter="schema")
+
+
+def write_schema(schema: Schema, path: str | Path) -> None:
+    """Writes a Schema artifact (one JSON file)."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(dump_json(schema.model_dump(mode="json", exclude_defaults=True)))
+
+
+def type_of(dtype: pl.DataType) -> Type:
+    """The schema's type of a polars type.
+
+    Raises:
+        HeadwayError: `schema.type_unsupported` for nested, binary and duration columns.
+    """
+    if dtype == pl.Boolean:
+        return "boolean"
+    if dtype.is_integer():
+        return "integer"
+    if dtype.is_numeric():
+        return "number"
+    if dtype == pl.Date:
+        return "date"
+    if isinstance(dtype, pl.Datetime):
+        return "datetime"
+    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+        return "string"
+    raise HeadwayError(
+        "schema.type_unsupported",
+        "Columns of this type are not supported.",
+        value=str(dtype),
+        remedy="Select, cast or split the column at ingestion.",
+    )
+
+
+def require_columns(have: Iterable[str], want: Iterable[str], *, what: str) -> None:
+    """Raises `data.column_missing` that names what is missing and what is there."""
+    have = list(have)
+    missing = [name for name in want if name not in have]
+    if missing:
+        raise HeadwayError(
+            "data.column_missing",
+            f"{what} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(map(repr, missing))}.",
+            value=missing,
+            remedy=f"Name one of the columns that are there ({', '.join(have[:40])}), or add it at ingestion.",
+        )

@@ -1,0 +1,177 @@
+"""What happens around the work of every step: logs, its one closing line, its record, and its failure record."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import logging
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.state import State, run_id
+from headway.components._shared.times import format_time, now
+
+log = logging.getLogger("headway")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass
+class Step:
+    """The step that is running: what it will say at its end."""
+
+    name: str
+    state: State | None
+    run: str | None
+    decision: str = ""
+    rows: int | None = None
+    details: dict[str, object] = field(default_factory=dict)
+
+
+_current: ContextVar[Step | None] = ContextVar("step", default=None)
+
+
+def decided(message: str, *, rows: int | None = None, **details: object) -> None:
+    """States what the step did or decided; shown in its closing line, its record and the run's index page.
+
+    Args:
+        message: One line for a person, such as `blessed: AUC 0.712 [0.708, 0.716]`.
+        rows: Rows handled.
+        details: JSON values for the record (numbers must be finite).
+    """
+    step = _current.get()
+    if step is not None:
+        step.decision, step.rows = message, rows if rows is not None else step.rows
+        step.details.update(details)
+
+
+def keep_report(path: str | Path) -> None:
+    """Copies a step's HTML report beside its record, where it stays readable when the step fails."""
+    step = _current.get()
+    if step is not None and step.state is not None and step.run is not None:
+        step.state.storage.write(step.state.run_key(step.run, f"reports/{step.name}.html"), Path(path).read_bytes())
+
+
+def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Makes a function the work of a component.
+
+    The function may take `state_uri: str | None`; with it and inside a run, the step leaves
+    `runs/<run>/steps/<name>.json` or, when it fails, `runs/<run>/failures/<name>.json`.
+    A `HeadwayError` ends the process with its message as the last line; a bug of ours with its traceback.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            _configure_logging()
+            bound = inspect.signature(function).bind(*args, **kwargs).arguments
+            state_uri = bound.get("state_uri")
+            current = Step(name, State(str(state_uri)) if state_uri else None, run_id())
+            token, started, wall, cpu = _current.set(current), now(), time.monotonic(), _cpu_seconds()
+            try:
+                result = function(*args, **kwargs)
+            except HeadwayError as error:
+                where = _record_failure(current, error.code, error.message, error.remedy)
+                _end_with_message(error, where)
+                raise
+            except Exception as error:
+                _record_failure(current, "bug", f"{type(error).__name__}: {error}", "Please report this with its log.")
+                raise
+            finally:
+                _current.reset(token)
+            _record_success(current, format_time(started), time.monotonic() - wall, _cpu_seconds() - cpu)
+            return result
+
+        return run
+
+    return decorate
+
+
+def _record_success(step: Step, started: str, seconds: float, cpu_seconds: float) -> None:
+    record: dict[str, object] = {
+        "schema_version": 1,
+        "step": step.name,
+        "status": "succeeded",
+        "started": started,
+        "seconds": round(seconds, 3),
+        "cpu_seconds": round(cpu_seconds, 3),
+        "peak_memory_bytes": peak_memory_bytes(),
+        "rows": step.rows,
+        "decision": step.decision,
+        "details": step.details,
+    }
+    if step.state is not None and step.run is not None:
+        step.state.write_json(step.state.run_key(step.run, f"steps/{step.name}.json"), record)
+    rows = "" if step.rows is None else f", {step.rows:,} rows"
+    log.info(
+        f"{step.name}: {step.decision or 'done'} ({seconds:.1f} s, {cpu_seconds:.1f} CPU s, "
+        f"{peak_memory_bytes() / 2**20:.0f} MiB{rows})"
+    )
+
+
+def _record_failure(step: Step, code: str, message: str, remedy: str) -> str | None:
+    """Leaves the cause where an exit handler finds it; gives its address."""
+    if step.state is None or step.run is None:
+        return None
+    record: dict[str, object] = {
+        "schema_version": 1,
+        "step": step.name,
+        "status": "failed",
+        "time": format_time(now()),
+        "attempt": int(os.environ.get("KFP_RETRY_INDEX") or 0),
+        "code": code,
+        "message": message,
+        "remedy": remedy,
+    }
+    return step.state.write_json(step.state.run_key(step.run, f"failures/{step.name}.json"), record)
+
+
+def _end_with_message(error: HeadwayError, where: str | None) -> None:
+    """Inside a KFP executor the last line is the message, not a traceback."""
+    if where:
+        error.args = (f"{error} Record: {where}",)
+    if os.environ.get("_KFP_RUNTIME") == "true":
+        log.error(error.args[0])
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.exit(1)
+
+
+def peak_memory_bytes() -> int:
+    """Peak resident memory of this process since its start."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _cpu_seconds() -> float:
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"time": format_time(now()), "level": record.levelname.lower(), "message": record.getMessage()}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def _configure_logging() -> None:
+    """One JSON object a line in a cluster, human text on a terminal or under `headway run`."""
+    if log.handlers:
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
+    handler.setFormatter(_JsonLines() if in_cluster else logging.Formatter("%(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False

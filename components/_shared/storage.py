@@ -1,0 +1,170 @@
+"""One small set of verbs over a folder, a `gs://` prefix or an `s3://` prefix."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from headway.components._shared.errors import HeadwayError
+
+
+@dataclass(frozen=True)
+class Stat:
+    """What a store knows about one object.
+
+    Attributes:
+        key: Path below the store's root, with `/`.
+        size_bytes: Length of the content.
+        modified: Time of the last change, UTC.
+        generation: The store's own version number of the content; empty for local files.
+        checksum: The store's own checksum as `algorithm:value`; empty for local files.
+    """
+
+    key: str
+    size_bytes: int
+    modified: datetime
+    generation: str = ""
+    checksum: str = ""
+
+
+class Storage(Protocol):
+    """A place for objects. Keys are relative paths; nothing half-written is ever visible."""
+
+    uri: str
+
+    def read(self, key: str) -> bytes:
+        """Content of an object; `storage.not_found` if there is none."""
+
+    def write(self, key: str, data: bytes) -> None:
+        """Creates or replaces an object in one piece."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Creates an object only if it is absent; False if it was there (whoever wrote it)."""
+
+    def stat(self, key: str) -> Stat | None:
+        """Size, time, generation and checksum, or None if there is no such object."""
+
+    def list(self, prefix: str = "") -> list[Stat]:
+        """All objects below a prefix, sorted by key."""
+
+    def delete(self, key: str) -> None:
+        """Removes an object; absent ones are no error."""
+
+    def download(self, key: str, path: Path) -> None:
+        """Copies an object to a local file, whole or not at all."""
+
+    def upload(self, path: Path, key: str) -> bool:
+        """Copies a local file to an object only if that is absent; False if it was there."""
+
+
+def open_storage(uri: str) -> Storage:
+    """The store at a local folder, `gs://bucket/prefix` or `s3://bucket/prefix`."""
+    scheme = uri.partition("://")[0] if "://" in uri else "file"
+    if scheme == "file":
+        return FolderStorage(Path(uri.removeprefix("file://")))
+    raise HeadwayError(
+        "storage.scheme_unknown",
+        "No store is known for this address.",
+        value=uri,
+        remedy="Use a local folder, gs://bucket/prefix or s3://bucket/prefix.",
+    )
+
+
+class FolderStorage:
+    """A local folder. Writes go to a temporary file first and are renamed or linked into place."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.uri = str(self.root)
+
+    def read(self, key: str) -> bytes:
+        try:
+            return self._path(key).read_bytes()
+        except FileNotFoundError:
+            raise HeadwayError(
+                "storage.not_found",
+                "There is no such object.",
+                value=f"{self.uri}/{key}",
+                remedy="Check the address, and whether the step that writes it has run.",
+            ) from None
+
+    def write(self, key: str, data: bytes) -> None:
+        with _written_aside(self._path(key)) as aside:
+            aside.write_bytes(data)
+            os.replace(aside, self._path(key))
+
+    def create(self, key: str, data: bytes) -> bool:
+        with _written_aside(self._path(key)) as aside:
+            aside.write_bytes(data)
+            return _link(aside, self._path(key))
+
+    def stat(self, key: str) -> Stat | None:
+        try:
+            found = self._path(key).stat()
+        except FileNotFoundError:
+            return None
+        return Stat(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+    def list(self, prefix: str = "") -> list[Stat]:
+        start = self._path(prefix)
+        files = [start] if start.is_file() else sorted(p for p in start.rglob("*") if p.is_file())
+        keys = [p.relative_to(self.root).as_posix() for p in files if not p.name.startswith(".aside-")]
+        return [found for key in keys if (found := self.stat(key))]
+
+    def delete(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    def download(self, key: str, path: Path) -> None:
+        with _written_aside(path) as aside:
+            aside.write_bytes(self.read(key))
+            os.replace(aside, path)
+
+    def upload(self, path: Path, key: str) -> bool:
+        return self.create(key, path.read_bytes())
+
+    def _path(self, key: str) -> Path:
+        path = (self.root / key).resolve() if key else self.root
+        if not path.is_relative_to(self.root.resolve()):
+            raise HeadwayError(
+                "storage.key_outside",
+                "The key leaves its store.",
+                value=key,
+                remedy="Use a path below the store's root.",
+            )
+        return path
+
+
+@contextlib.contextmanager
+def _written_aside(target: Path) -> Iterator[Path]:
+    """A temporary file beside the target, removed afterwards whatever happens."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".aside-", dir=target.parent)
+    os.close(handle)
+    aside = Path(name)
+    aside.chmod(0o644)
+    try:
+        yield aside
+    except OSError as error:
+        raise HeadwayError(
+            "storage.write_failed",
+            f"Writing failed: {error.strerror}.",
+            value=str(target),
+            remedy="Free space or choose another folder; nothing half-written was left.",
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _link(aside: Path, target: Path) -> bool:
+    """Gives a finished file its name unless that name is taken; of two writers exactly one wins."""
+    try:
+        os.link(aside, target)
+    except FileExistsError:
+        return False
+    return True

@@ -1,0 +1,144 @@
+"""The Verdict: whether a model may go on, bound to its bytes, and the door that every later step asks."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from headway.components._shared.artifacts import verify_model
+from headway.components._shared.config import Config, parse
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.state import dump_json
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://github.com/headway-mlops/headway/verdict/v1"
+
+
+class GateOutcome(Config):
+    """One gate: what was asked, what was measured, how it ended.
+
+    Attributes:
+        gate: What the gate asks, in words, such as `roc_auc lower bound at least 0.68`.
+        metric: The measured quantity.
+        limit: The limit that the gate sets; None where the gate compares without one.
+        value: The measured value; None if it could not be measured.
+        low: Lower end of the value's interval.
+        high: Upper end of the value's interval.
+        passed: Whether the model passes.
+        reason: Why, in one sentence.
+    """
+
+    gate: str
+    metric: str
+    limit: float | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    passed: bool
+    reason: str
+
+
+class Verdict(Config):
+    """What an evaluation decided about one model.
+
+    Attributes:
+        model_digest: The model that it is about.
+        manifest_sha256: Hash of that model's manifest, which binds every file.
+        data_fingerprint: The rows that it was measured on.
+        golden_fingerprint: The golden rows with their predictions.
+        task: binary, multiclass or regression.
+        threshold: Decision threshold on the positive class's probability; None outside binary tasks.
+        metrics: Name to {value, low, high}: what was measured, with its interval.
+        gates: Every gate; none configured means not blessed.
+        blessed: Whether the model may go on.
+        reason: Why, in one sentence.
+        champion_digest: The champion that it was compared with, if there was one.
+        time: When, UTC.
+        run_id: Pipeline run.
+    """
+
+    schema_version: Literal[1] = 1
+    model_digest: str
+    manifest_sha256: str
+    data_fingerprint: str
+    golden_fingerprint: str
+    task: Literal["binary", "multiclass", "regression"]
+    threshold: float | None = None
+    metrics: dict[str, dict[str, float]] = {}
+    gates: tuple[GateOutcome, ...]
+    blessed: bool
+    reason: str
+    champion_digest: str | None = None
+    time: str
+    run_id: str | None = None
+
+
+def write_verdict(verdict: Verdict, path: str | Path) -> None:
+    """Writes a Verdict artifact: a DSSE envelope (one JSON file) around an in-toto statement about the model digest."""
+    statement = {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": "model", "digest": {"sha256": verdict.model_digest}}],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": verdict.model_dump(mode="json"),
+    }
+    payload = dump_json(statement)
+    envelope = {"payloadType": PAYLOAD_TYPE, "payload": base64.b64encode(payload).decode(), "signatures": []}
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(dump_json(envelope))
+
+
+def read_verdict(path: str | Path) -> Verdict:
+    """Reads a Verdict artifact.
+
+    Raises:
+        HeadwayError: `verdict.missing` or `verdict.unreadable`.
+    """
+    try:
+        envelope: dict[str, Any] = json.loads(Path(path).read_bytes())
+        statement = json.loads(base64.b64decode(envelope["payload"], validate=True))
+        predicate = statement["predicate"]
+        subject = statement["subject"][0]["digest"]["sha256"]
+    except (FileNotFoundError, IsADirectoryError):
+        raise HeadwayError(
+            "verdict.missing", "There is no verdict.", value=str(path), remedy="Pass the verdict of evaluate_model."
+        ) from None
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise HeadwayError(
+            "verdict.unreadable",
+            "The verdict is not a DSSE envelope of ours.",
+            value=str(path),
+            remedy="Pass the verdict of evaluate_model unchanged.",
+        ) from None
+    verdict = parse(Verdict, predicate, parameter="verdict")
+    if subject != verdict.model_digest:
+        raise HeadwayError(
+            "verdict.unreadable",
+            "The verdict's subject and content name different models.",
+            value=subject,
+            remedy="Pass the verdict of evaluate_model unchanged.",
+        )
+    return verdict
+
+
+def require_verdict(verdict_path: str | Path, model_folder: str | Path) -> Verdict:
+    """The door: gives the verdict about exactly this model, blessed or not; anything else is an error.
+
+    The caller does nothing, succeeds and reports the outcome `refused` when `blessed` is false.
+
+    Raises:
+        HeadwayError: `verdict.missing`, `verdict.unreadable`, `verdict.other_model`, `model.changed`.
+    """
+    verdict = read_verdict(verdict_path)
+    manifest = verify_model(model_folder)
+    if manifest.model_digest != verdict.model_digest:
+        raise HeadwayError(
+            "verdict.other_model",
+            f"The verdict is about model {verdict.model_digest[:12]}, not about {manifest.model_digest[:12]}.",
+            value=verdict.model_digest,
+            remedy="Pass the verdict that evaluate_model gave for this very model.",
+        )
+    verify_model(model_folder, verdict.manifest_sha256)
+    return verdict

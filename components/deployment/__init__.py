@@ -1,0 +1,1 @@
+"""Brings a released model to traffic, guarded."""

@@ -1,0 +1,1 @@
+"""Reads raw data into a Dataset."""

@@ -1,0 +1,1 @@
+"""Releases a model, and tells which one is champion."""

@@ -1,0 +1,1 @@
+"""Parts a Dataset so that evaluation is honest."""

@@ -1,0 +1,1 @@
+"""Holds a Dataset to its contract."""

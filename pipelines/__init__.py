@@ -1,0 +1,1 @@
+"""Pipelines composed from the catalogue, and the command line."""
