@@ -16,6 +16,7 @@ from headway.components._shared.schemas import Schema
 from headway.components._shared.state import dump_json
 
 MANIFEST = "headway.json"
+NO_CHAMPION = "no_champion"
 
 # Every metadata key that the suite writes on an artifact, with its meaning. Flat, strings, numbers and booleans only.
 METADATA_KEYS = {
@@ -151,6 +152,19 @@ def read_manifest(folder: str | Path) -> ModelManifest:
             remedy="Give a Model of train_model; adopt_model turns any MLflow model folder into one.",
         )
     return parse(ModelManifest, json.loads(path.read_text()), parameter=MANIFEST)
+
+
+def is_champion(folder: str | Path) -> bool:
+    """Whether `resolve_champion` left a champion in this folder, and not the record that there is none.
+
+    Raises:
+        HeadwayError: `model.not_a_model`: the folder holds neither.
+    """
+    path = Path(folder) / MANIFEST
+    if path.is_file() and json.loads(path.read_text()).get("kind") == NO_CHAMPION:
+        return False
+    read_manifest(folder)
+    return True
 
 
 def write_manifest(folder: str | Path, manifest: ModelManifest) -> str:
