@@ -1,1 +1,33 @@
-"""Every component by its verb."""
+"""Every component by its verb: `from headway.components import train_model`. Loaded when first asked for."""
+
+from importlib import import_module
+from typing import Any
+
+ROOMS = {
+    "ingest_data": "ingestion",
+    "infer_schema": "validation",
+    "validate_data": "validation",
+    "split_data": "splitting",
+    "tune_model": "tuning",
+    "train_model": "training",
+    "adopt_model": "training",
+    "evaluate_model": "evaluation",
+    "resolve_champion": "registration",
+    "register_model": "registration",
+    "check_verdict": "registration",
+    "deploy_model": "deployment",
+    "notify": "alerting",
+}
+"""Component to the room that it lives in."""
+
+__all__ = ["ROOMS", *ROOMS]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ROOMS:
+        raise AttributeError(f"module {__name__!r} has no component {name!r}; there are {', '.join(ROOMS)}")
+    return getattr(import_module(f"{__name__}.{ROOMS[name]}.component"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

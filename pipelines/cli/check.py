@@ -1,0 +1,115 @@
+"""`headway check`: parameters against the pipeline, the structured models and each other, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headway.components._shared.config import Config, parse
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.state import checked_model_name
+
+# Structured parameters and the model behind each: room and class name in that room's config.py.
+MODELS = {
+    "source": ("ingestion", "Source"),
+    "checks": ("validation", "Checks"),
+    "split": ("splitting", "Split"),
+    "search_space": ("tuning", "SearchSpace"),
+    "study": ("tuning", "Study"),
+    "class_weight": ("training", "ClassWeight"),
+    "gates": ("evaluation", "Gates"),
+    "evaluation": ("evaluation", "Evaluation"),
+    "intended_use": ("registration", "IntendedUse"),
+    "serving": ("deployment", "Serving"),
+    "alerts": ("alerting", "Alerts"),
+}
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "String": str,
+    "Integer": int,
+    "Float": (int, float),
+    "Boolean": bool,
+    "Dict": dict,
+    "List": list,
+}
+
+
+@click.command("check")
+@click.argument("pipeline")
+@click.option("--params", "params", type=click.Path(path_type=Path), required=True, help="Parameter file.")
+@click.option("--home", type=click.Path(path_type=Path), default=Path(".headway"), help="Folder for staged data.")
+def check_command(pipeline: str, params: Path, home: Path) -> None:
+    """Check a parameter file before anything runs."""
+    from headway.pipelines.cli.parameters import read_parameters
+
+    parameters = {"state_uri": str(home / "state"), **read_parameters(params, home / "data").parameters}
+    check_parameters(pipeline, parameters)
+    click.echo(f"{params} is a valid set of parameters for the pipeline {pipeline}")
+
+
+def check_parameters(pipeline: str, parameters: Mapping[str, Any]) -> None:
+    """Raises one error that lists everything that is wrong.
+
+    Raises:
+        HeadwayError: `parameters.invalid`, or the error of the one part that is wrong.
+    """
+    from headway.pipelines.catalogue import load_pipeline
+
+    inputs = load_pipeline(pipeline).component_spec.inputs or {}
+    problems = [f"unknown parameter {name!r}" for name in parameters if name not in inputs]
+    problems += [
+        f"missing parameter {name!r}" for name, spec in inputs.items() if not spec.optional and name not in parameters
+    ]
+    for name, value in parameters.items():
+        wanted = _TYPES.get(_kfp_type(inputs[name].type)) if name in inputs else None
+        wrong_bool = isinstance(value, bool) and wanted not in (bool, None)
+        if wanted and (wrong_bool or not isinstance(value, wanted)):
+            problems.append(f"parameter {name!r} must be {inputs[name].type}, not {type(value).__name__}")
+    if problems:
+        raise HeadwayError(
+            "parameters.invalid",
+            f"The parameters do not fit the pipeline {pipeline!r}: {'; '.join(problems)}.",
+            remedy=f"The pipeline takes {', '.join(inputs)}.",
+        )
+    checked_model_name(parameters["model_name"])
+    _check_models(parameters)
+
+
+def model_of(parameter: str) -> type[Config]:
+    """The pydantic model behind a structured parameter."""
+    room, name = MODELS[parameter]
+    model: type[Config] = getattr(import_module(f"headway.components.{room}.config"), name)
+    return model
+
+
+def _kfp_type(declared: object) -> str:
+    return {
+        "STRING": "String",
+        "NUMBER_INTEGER": "Integer",
+        "NUMBER_DOUBLE": "Float",
+        "BOOLEAN": "Boolean",
+        "STRUCT": "Dict",
+        "LIST": "List",
+    }.get(str(declared), str(declared))
+
+
+def _check_models(parameters: Mapping[str, Any]) -> None:
+    """Parses every structured parameter; several faults are told at once."""
+    faults = []
+    for name, value in parameters.items():
+        if name in MODELS:
+            try:
+                parse(model_of(name), value, parameter=name)
+            except HeadwayError as error:
+                faults.append(error)
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        raise HeadwayError(
+            "parameters.invalid",
+            " ".join(fault.message for fault in faults),
+            remedy=" ".join(fault.remedy for fault in faults),
+        )

@@ -1,0 +1,78 @@
+"""The pipeline `delivery`: `training`, and then the blessed model gets its traffic, all in one run."""
+
+from types import SimpleNamespace
+
+from kfp import dsl
+
+from headway.components import deploy_model, notify
+from headway.pipelines.placement import place
+from headway.pipelines.training import learn
+
+
+@dsl.pipeline(
+    name="delivery",
+    description="Trains, judges and registers a model, and brings it to traffic once it has proven itself.",
+)
+def delivery(
+    model_name: str,
+    source: dict,
+    split: dict,
+    state_uri: str,
+    contract: dict = {},
+    checks: dict = {},
+    estimator: str = "sklearn.ensemble.HistGradientBoostingClassifier",
+    params: dict = {},
+    class_weight: dict = {},
+    search_space: dict = {},
+    study: dict = {},
+    gates: dict = {},
+    evaluation: dict = {},
+    intended_use: dict = {},
+    serving: dict = {},
+    alerts: dict = {},
+    tuning_engine: str = "auto",
+    serving_engine: str = "auto",
+    environment: str = "dev",
+    tracking_uri: str = "auto",
+    seed: int = 0,
+):
+    """Trains, judges, registers and deploys a model.
+
+    Args:
+        model_name: The model's name everywhere: 2 to 31 of a-z, 0-9 and -, beginning with a letter.
+        source: Where the data is and which part of it is wanted; see ingest_data.
+        split: How train and test rows are parted; see split_data.
+        state_uri: Folder or gs:// or s3:// prefix where the suite keeps releases, history, events and run records.
+        contract: The Schema that the data must meet; empty infers one and warns.
+        checks: Which data checks are errors, warnings or off, and their limits; see validate_data.
+        estimator: Import path of a scikit-learn estimator.
+        params: Baseline parameters of the estimator.
+        class_weight: Weight of each class, or {"mode": "balanced"}; empty weighs all rows alike.
+        search_space: Parameters to tune; empty keeps the baseline.
+        study: Budget and objective of tuning; see tune_model.
+        gates: What a model must show before it is registered; without gates nothing is.
+        evaluation: Slices, costs and confidence of the evaluation; see evaluate_model.
+        intended_use: What the model is for, for its card; see register_model.
+        serving: Port, resources and checks of the endpoint; see deploy_model.
+        alerts: Who is told when a run fails; see notify.
+        tuning_engine: Where tuning runs: auto, local or katib.
+        serving_engine: Where the endpoint runs: auto, local or kserve.
+        environment: dev, staging or prod.
+        tracking_uri: MLflow server; auto takes MLFLOW_TRACKING_URI, or SQLite beside a local state folder.
+        seed: Seed of everything random.
+    """
+    with dsl.ExitHandler(place(notify(model_name=model_name, alerts=alerts, state_uri=state_uri))):
+        learned = learn(SimpleNamespace(**locals()))
+        place(
+            deploy_model(
+                registration=learned.register.outputs["registration"],
+                verdict=learned.evaluate.outputs["verdict"],
+                golden=learned.evaluate.outputs["golden"],
+                model_name=model_name,
+                engine=serving_engine,
+                serving=serving,
+                environment=environment,
+                tracking_uri=tracking_uri,
+                state_uri=state_uri,
+            )
+        )

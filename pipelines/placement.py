@@ -1,0 +1,53 @@
+"""Where and how a step runs: resources, time limit, caching, environment; one place for every pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from kfp import kubernetes
+from kfp.dsl import PipelineTask
+
+from headway.components._shared.state import RUN_ID_VARIABLE
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a step asks of the cluster."""
+
+    cpu_request: str
+    cpu_limit: str
+    memory_request: str
+    memory_limit: str
+    timeout_s: int
+
+
+SMALL = Size("100m", "1", "512Mi", "1Gi", 15 * 60)
+DATA = Size("500m", "2", "1Gi", "4Gi", 60 * 60)
+COMPUTE = Size("1", "4", "2Gi", "8Gi", 4 * 60 * 60)
+
+# What a component needs. Steps that look at or act on the outside world are never served from a cache.
+STEPS: dict[str, tuple[Size, bool]] = {
+    "ingest_data": (DATA, False),
+    "validate_data": (DATA, True),
+    "split_data": (DATA, True),
+    "tune_model": (COMPUTE, True),
+    "train_model": (COMPUTE, True),
+    "evaluate_model": (DATA, True),
+    "resolve_champion": (SMALL, False),
+    "register_model": (SMALL, False),
+    "deploy_model": (SMALL, False),
+    "notify": (SMALL, False),
+}
+
+
+def place(task: PipelineTask) -> Any:
+    """Gives a task its size, time limit, caching rule and environment, by the name of its component."""
+    size, cached = STEPS[task.name.replace("-", "_")]
+    task.set_cpu_request(size.cpu_request).set_cpu_limit(size.cpu_limit)
+    task.set_memory_request(size.memory_request).set_memory_limit(size.memory_limit)
+    task.set_caching_options(cached)
+    task.set_env_variable("OMP_NUM_THREADS", "1")
+    kubernetes.use_field_path_as_env(task, env_name=RUN_ID_VARIABLE, field_path="metadata.labels['pipeline/runid']")
+    kubernetes.set_timeout(task, size.timeout_s)
+    return task

@@ -1,0 +1,136 @@
+"""The pipeline `training`: from raw data to a registered challenger, or to a verdict that says why not."""
+
+from types import SimpleNamespace
+from typing import NamedTuple
+
+from kfp import dsl
+
+from headway.components import (
+    evaluate_model,
+    ingest_data,
+    notify,
+    register_model,
+    resolve_champion,
+    split_data,
+    train_model,
+    tune_model,
+    validate_data,
+)
+from headway.pipelines.placement import place
+
+
+class Learned(NamedTuple):
+    """The tasks that a longer pipeline goes on from."""
+
+    evaluate: dsl.PipelineTask
+    register: dsl.PipelineTask
+
+
+@dsl.pipeline(
+    name="training",
+    description="Ingests, validates, tunes, trains, evaluates against the champion, and registers what is blessed.",
+)
+def training(
+    model_name: str,
+    source: dict,
+    split: dict,
+    state_uri: str,
+    contract: dict = {},
+    checks: dict = {},
+    estimator: str = "sklearn.ensemble.HistGradientBoostingClassifier",
+    params: dict = {},
+    class_weight: dict = {},
+    search_space: dict = {},
+    study: dict = {},
+    gates: dict = {},
+    evaluation: dict = {},
+    intended_use: dict = {},
+    alerts: dict = {},
+    tuning_engine: str = "auto",
+    environment: str = "dev",
+    tracking_uri: str = "auto",
+    seed: int = 0,
+):
+    """Trains, judges and registers a model.
+
+    Args:
+        model_name: The model's name everywhere: 2 to 31 of a-z, 0-9 and -, beginning with a letter.
+        source: Where the data is and which part of it is wanted; see ingest_data.
+        split: How train and test rows are parted; see split_data.
+        state_uri: Folder or gs:// or s3:// prefix where the suite keeps releases, history, events and run records.
+        contract: The Schema that the data must meet; empty infers one and warns.
+        checks: Which data checks are errors, warnings or off, and their limits; see validate_data.
+        estimator: Import path of a scikit-learn estimator.
+        params: Baseline parameters of the estimator.
+        class_weight: Weight of each class, or {"mode": "balanced"}; empty weighs all rows alike.
+        search_space: Parameters to tune; empty keeps the baseline.
+        study: Budget and objective of tuning; see tune_model.
+        gates: What a model must show before it is registered; without gates nothing is.
+        evaluation: Slices, costs and confidence of the evaluation; see evaluate_model.
+        intended_use: What the model is for, for its card; see register_model.
+        alerts: Who is told when a run fails; see notify.
+        tuning_engine: Where tuning runs: auto, local or katib.
+        environment: dev, staging or prod.
+        tracking_uri: MLflow server; auto takes MLFLOW_TRACKING_URI, or SQLite beside a local state folder.
+        seed: Seed of everything random.
+    """
+    with dsl.ExitHandler(place(notify(model_name=model_name, alerts=alerts, state_uri=state_uri))):
+        learn(SimpleNamespace(**locals()))
+
+
+def learn(given: SimpleNamespace) -> Learned:
+    """The tasks from ingestion to registration, inside the pipeline that is being defined."""
+    ingest = place(ingest_data(source=given.source, seed=given.seed, state_uri=given.state_uri))
+    data = ingest.outputs["data"]
+    validate = place(
+        validate_data(
+            data=data,
+            contract=given.contract,
+            checks=given.checks,
+            model_name=given.model_name,
+            state_uri=given.state_uri,
+        )
+    )
+    parts = place(split_data(data=data, split=given.split, seed=given.seed, state_uri=given.state_uri))
+    champion = place(
+        resolve_champion(
+            model_name=given.model_name,
+            environment=given.environment,
+            tracking_uri=given.tracking_uri,
+            state_uri=given.state_uri,
+        )
+    )
+    learning = {
+        "train_data": parts.outputs["train_data"],
+        "schema": validate.outputs["schema"],
+        "estimator": given.estimator,
+        "params": given.params,
+        "seed": given.seed,
+        "state_uri": given.state_uri,
+    }
+    tune = place(tune_model(search_space=given.search_space, study=given.study, engine=given.tuning_engine, **learning))
+    train = place(train_model(class_weight=given.class_weight, tuning=tune.outputs["tuning"], **learning))
+    evaluate = place(
+        evaluate_model(
+            model=train.outputs["model"],
+            data=parts.outputs["test_data"],
+            champion=champion.outputs["champion"],
+            gates=given.gates,
+            evaluation=given.evaluation,
+            model_name=given.model_name,
+            seed=given.seed,
+            state_uri=given.state_uri,
+        )
+    )
+    register = place(
+        register_model(
+            model=train.outputs["model"],
+            verdict=evaluate.outputs["verdict"],
+            model_name=given.model_name,
+            environment=given.environment,
+            tracking_uri=given.tracking_uri,
+            intended_use=given.intended_use,
+            state_uri=given.state_uri,
+        )
+    )
+    return Learned(evaluate, register)
