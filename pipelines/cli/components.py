@@ -39,6 +39,7 @@ def interface(name: str) -> dict:  # type: ignore[type-arg]
         `summary`, `inputs` and `outputs`; each input or output a dict of name, type, default, description.
     """
     import docstring_parser
+
     from headway import components
 
     component = getattr(components, name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from headway.pipelines.cli.summary import say_summary, say_step
+from headway.pipelines.cli.summary import say_step, say_summary
 
 
 @click.command("run")

@@ -34,7 +34,7 @@ def say_summary(run: LocalRun, pipeline: str, parameters: Mapping[str, Any]) -> 
     """
     from headway.components._shared.run_index import write_run_index
 
-    evaluation, registration = run.details("evaluate_model"), run.details("register_model")
+    evaluation = run.details("evaluate_model")
     deployment = run.details("deploy_model")
     facts = {
         "metric": evaluation.get("headline"),
