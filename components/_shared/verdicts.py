@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from headway.components._shared import signing
 from headway.components._shared.artifacts import verify_model
 from headway.components._shared.config import Config, parse
 from headway.components._shared.errors import HeadwayError
@@ -77,7 +78,10 @@ class Verdict(Config):
 
 
 def write_verdict(verdict: Verdict, path: str | Path) -> None:
-    """Writes a Verdict artifact: a DSSE envelope (one JSON file) around an in-toto statement about the model digest."""
+    """Writes a Verdict artifact: a DSSE envelope (one JSON file) around an in-toto statement about the model digest.
+
+    It is signed when a signing key is configured, see `signing`.
+    """
     statement = {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": "model", "digest": {"sha256": verdict.model_digest}}],
@@ -85,33 +89,42 @@ def write_verdict(verdict: Verdict, path: str | Path) -> None:
         "predicate": verdict.model_dump(mode="json"),
     }
     payload = dump_json(statement)
-    envelope = {"payloadType": PAYLOAD_TYPE, "payload": base64.b64encode(payload).decode(), "signatures": []}
+    envelope = {
+        "payloadType": PAYLOAD_TYPE,
+        "payload": base64.b64encode(payload).decode(),
+        "signatures": signing.sign(PAYLOAD_TYPE, payload),
+    }
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_bytes(dump_json(envelope))
 
 
 def read_verdict(path: str | Path) -> Verdict:
-    """Reads a Verdict artifact.
+    """Reads a Verdict artifact; where verification keys are configured, one of them must have signed it.
 
     Raises:
-        HeadwayError: `verdict.missing` or `verdict.unreadable`.
+        HeadwayError: `verdict.missing`, `verdict.unreadable`, `verdict.unsigned` or `verdict.signature_invalid`.
     """
     try:
         envelope: dict[str, Any] = json.loads(Path(path).read_bytes())
-        statement = json.loads(base64.b64decode(envelope["payload"], validate=True))
+        payload = base64.b64decode(envelope["payload"], validate=True)
+        signing.verify(envelope["payloadType"], payload, envelope["signatures"])
+        statement = json.loads(payload)
+        kinds = (envelope["payloadType"], statement["_type"], statement["predicateType"])
         predicate = statement["predicate"]
         subject = statement["subject"][0]["digest"]["sha256"]
     except (FileNotFoundError, IsADirectoryError):
         raise HeadwayError(
             "verdict.missing", "There is no verdict.", value=str(path), remedy="Pass the verdict of evaluate_model."
         ) from None
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        kinds = None
+    if kinds != (PAYLOAD_TYPE, STATEMENT_TYPE, PREDICATE_TYPE):
         raise HeadwayError(
             "verdict.unreadable",
             "The verdict is not a DSSE envelope of ours.",
             value=str(path),
             remedy="Pass the verdict of evaluate_model unchanged.",
-        ) from None
+        )
     verdict = parse(Verdict, predicate, parameter="verdict")
     if subject != verdict.model_digest:
         raise HeadwayError(
@@ -129,7 +142,8 @@ def require_verdict(verdict_path: str | Path, model_folder: str | Path) -> Verdi
     The caller does nothing, succeeds and reports the outcome `refused` when `blessed` is false.
 
     Raises:
-        HeadwayError: `verdict.missing`, `verdict.unreadable`, `verdict.other_model`, `model.changed`.
+        HeadwayError: `verdict.missing`, `verdict.unreadable`, `verdict.unsigned`, `verdict.signature_invalid`,
+            `verdict.other_model`, `model.changed`.
     """
     verdict = read_verdict(verdict_path)
     manifest = verify_model(model_folder)
