@@ -102,6 +102,9 @@ class ModelManifest(Config):
         params: Parameters that the estimator was given.
         seed: Seed of everything random in training.
         serialization: `skops`, or `cloudpickle` with the reason.
+        adopted: None for a model of `train_model`; else how the output of an adopted one is read: by its
+            `predict_proba` (`estimator`), or its `predict` as `labels`, `probabilities` of every class,
+            `probability` of the last class, or `numbers`.
         data_fingerprint: Of the training data.
         code_digest: Of the code that trained it.
         libraries: Name to version of what must match where it is loaded.
@@ -127,6 +130,7 @@ class ModelManifest(Config):
     params: dict[str, Any] = {}
     seed: int = 0
     serialization: str = "skops"
+    adopted: Literal["estimator", "labels", "probabilities", "probability", "numbers"] | None = None
     data_fingerprint: str
     code_digest: str
     libraries: dict[str, str] = {}

@@ -1,0 +1,146 @@
+"""Loads a model and predicts: the same columns, types and refusals in evaluation, serving and batch prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from headway.components._shared.artifacts import Feature, ModelManifest, read_manifest
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.payloads import read_pipeline
+from headway.components._shared.schemas import require_columns
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says about rows.
+
+    Attributes:
+        values: One label or number a row; of two equally probable labels the first.
+        probabilities: Rows x classes, in the order of the manifest's classes; None for regression, and for
+            classifiers that give none.
+    """
+
+    values: npt.NDArray[Any]
+    probabilities: npt.NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory.
+
+    Attributes:
+        manifest: Who it is.
+        model: The fitted pipeline, or for an adopted model MLflow's own wrapper.
+    """
+
+    manifest: ModelManifest
+    model: Any
+
+    def predict(self, frame: pl.DataFrame) -> Predictions:
+        """Predicts rows.
+
+        Args:
+            frame: The feature columns in any order; others are ignored. A missing value and a category that
+                training never saw are fine.
+
+        Raises:
+            HeadwayError: `data.column_missing`, `model.input_type`, `model.input_infinite`.
+        """
+        given = cast_features(frame, self.manifest.features)
+        if self.manifest.adopted:
+            return self._predict_adopted(given)
+        if not hasattr(self.model, "predict_proba"):
+            return Predictions(self._labels(self.model.predict(given)), None)
+        probabilities = np.asarray(self.model.predict_proba(given), dtype=np.float64)
+        return Predictions(self._classes()[probabilities.argmax(axis=1)], probabilities)
+
+    def _labels(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The estimator's own labels as those of the manifest: XGBoost knows them as 0, 1, ..."""
+        if self.manifest.task == "regression":
+            return np.asarray(raw, dtype=np.float64).reshape(len(raw))
+        return self._classes()[np.searchsorted(self.model.classes_, raw)]
+
+    def _classes(self) -> npt.NDArray[Any]:
+        return np.array(self.manifest.classes)
+
+    def _predict_adopted(self, given: pl.DataFrame) -> Predictions:
+        raise NotImplementedError
+
+
+def load_model(folder: str | Path) -> LoadedModel:
+    """Loads a Model artifact. Verifies nothing: call `artifacts.verify_model` or `verdicts.require_verdict` first.
+
+    Raises:
+        HeadwayError: `model.not_a_model`, `model.file_missing`, `model.type_untrusted`, `model.library_missing`.
+    """
+    return LoadedModel(read_manifest(folder), read_pipeline(Path(folder)))
+
+
+def cast_features(frame: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFrame:
+    """The features in order and in the types that a pipeline takes: Float64, String, Datetime.
+
+    Raises:
+        HeadwayError: `data.column_missing`, `model.input_type`, `model.input_infinite`.
+    """
+    require_columns(frame.columns, [f.name for f in features], what="The input")
+    cast = frame.select(_cast(frame[f.name], f) for f in features)
+    numbers = [name for name, dtype in cast.schema.items() if dtype == pl.Float64]
+    infinite = [name for name in numbers if cast[name].is_infinite().any()]
+    if infinite:
+        raise HeadwayError(
+            "model.input_infinite",
+            f"There are infinite values in {', '.join(infinite)}.",
+            value=infinite,
+            remedy="Give a finite number, or none where it is not known.",
+        )
+    return cast
+
+
+def _cast(column: pl.Series, feature: Feature) -> pl.Series:
+    have, want = column.dtype, feature.type
+    if have == pl.Null:
+        return column.cast(TYPES[want])
+    fits = {
+        "number": have.is_numeric(),
+        "integer": have.is_numeric(),
+        "boolean": have == pl.Boolean,
+        "string": have in (pl.String, pl.Categorical, pl.Enum),
+        "date": have in (pl.Date, pl.Datetime, pl.String),
+        "datetime": have in (pl.Date, pl.Datetime, pl.String),
+    }[want]
+    if not fits:
+        raise _input_type(feature, f"it is {have}")
+    try:
+        if want in ("date", "datetime") and have == pl.String:
+            column = column.str.to_datetime(time_unit="us", time_zone="UTC")
+        if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
+            column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return column.cast(TYPES[want])
+    except pl.exceptions.PolarsError:
+        raise _input_type(feature, "some of its values cannot be read") from None
+
+
+TYPES: dict[str, pl.DataType] = {
+    "number": pl.Float64(),
+    "integer": pl.Float64(),
+    "boolean": pl.Float64(),
+    "string": pl.String(),
+    "date": pl.Datetime("us"),
+    "datetime": pl.Datetime("us"),
+}
+
+
+def _input_type(feature: Feature, why: str) -> HeadwayError:
+    return HeadwayError(
+        "model.input_type",
+        f"Column {feature.name!r} must be of type {feature.type}, but {why}.",
+        value=feature.name,
+        remedy=f"Give {feature.type} values, or none where they are not known.",
+    )
