@@ -33,13 +33,14 @@ def intervals(
         for label, value, low, high in rows
     ]
     bounded = [row for row in drawn if row["low"] is not None and row["high"] is not None]
+    x = vega.quantity("value", title, nice=True)
     line = {"type": "rule", "strokeWidth": 3, "color": COLOURS[0], "opacity": 0.45, "strokeCap": "round"}
     dot = {"type": "point", "filled": True, "size": 80, "opacity": 1, "color": COLOURS[0]}
     return vega.chart(
         [
-            None if reference is None else vega.reference_line("x", reference, reference_label),
-            vega.layer(bounded, line, x=vega.quantity("low", title, nice=True), x2={"field": "high"}, y=vega.labels()),
-            vega.layer(drawn, dot, x=vega.quantity("value", title, nice=True), y=vega.labels()),
+            vega.reference_line("x", reference, x, reference_label),
+            vega.layer(bounded, line, x={**x, "field": "low"}, x2={"field": "high"}, y=vega.labels()),
+            vega.layer(drawn, dot, x=x, y=vega.labels()),
         ],
         height={"step": 28},
     )
@@ -60,11 +61,12 @@ def bars(
         reference_label: What the line is.
     """
     drawn = [{"label": label, "value": vega.finite(value)} for label, value in rows]
+    x = vega.quantity("value", title, zero=True)
     bar = {"type": "bar", "color": COLOURS[0], "height": {"band": 0.62}, "cornerRadiusEnd": 2}
     return vega.chart(
         [
-            vega.layer(drawn, bar, x=vega.quantity("value", title, zero=True), y=vega.labels()),
-            None if reference is None else vega.reference_line("x", reference, reference_label),
+            vega.layer(drawn, bar, x=x, y=vega.labels()),
+            vega.reference_line("x", reference, x, reference_label),
         ],
         height={"step": 26},
     )
@@ -115,7 +117,7 @@ def line(
             vega.layer(area, {"type": "area", "color": COLOURS[0], "opacity": 0.18}, x=x, y=y, y2={"field": "high"})
             if area
             else None,
-            None if reference is None else vega.reference_line("y", reference, reference_label),
+            vega.reference_line("y", reference, y, reference_label),
             vega.lines(_named(series), x, y),
         ],
         height=240,
@@ -273,25 +275,24 @@ def history(
     best = itertools.accumulate((value for _, value in found), better)
     rows = [{"trial": number, "value": value, "best": top} for (number, value), top in zip(found, best, strict=True)]
     names = {"trial": COLOURS[0], "best so far": COLOURS[1]}
-    x = vega.quantity("trial", "trial", number_format="d")
+    x, y = vega.quantity("trial", "trial", number_format="d"), vega.quantity("value", title, nice=True)
     dot = {"type": "point", "filled": True, "size": 45, "opacity": 0.8}
     stairs = {"type": "line", "interpolate": "step-after", "strokeWidth": 2}
-    level = vega.finite(baseline)
     return vega.chart(
         [
-            None if level is None else vega.reference_line("y", level, "baseline"),
+            vega.reference_line("y", vega.finite(baseline), y, "baseline"),
             vega.layer(
                 [{**row, "series": "best so far"} for row in rows],
                 stairs,
                 x=x,
-                y=vega.quantity("best", title),
+                y={**y, "field": "best"},
                 color=vega.colour(list(names), names),
             ),
             vega.layer(
                 [{**row, "series": "trial"} for row in rows],
                 dot,
                 x=x,
-                y=vega.quantity("value", title),
+                y=y,
                 color=vega.colour(list(names), names),
             ),
         ],

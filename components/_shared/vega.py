@@ -134,15 +134,27 @@ def points(series: Mapping[str, Sequence[Point]]) -> list[dict[str, Any]]:
     ]
 
 
-def reference_line(axis: str, value: float, label: str | None = None) -> dict[str, Any]:
-    """A dashed line across the chart, with its name at the end."""
-    rule = layer([{}], {"type": "rule", **_DASHED}, **{axis: {"datum": float(value)}})
+def reference_line(
+    axis: str, value: float | None, channel: Mapping[str, Any], label: str | None = None
+) -> dict[str, Any] | None:
+    """A dashed line across the chart, with its name at the end.
+
+    Args:
+        axis: `x` for an upright line, `y` for a level one.
+        value: Where it crosses the axis; None for no line.
+        channel: The axis's channel in the other layers, so that they share one axis.
+        label: What the line is.
+    """
+    if value is None:
+        return None
+    at = {**{key: given for key, given in channel.items() if key != "field"}, "datum": float(value)}
+    rule = layer([{}], {"type": "rule", **_DASHED}, **{axis: at})
     if not label:
         return rule
-    place = {"dx": 4, "dy": -5, "align": "left"} if axis == "x" else {"dy": -6, "align": "right"}
-    other = {"y": {"value": 0}} if axis == "x" else {"x": {"value": "width"}}
+    place = {"dy": -5, "align": "center"} if axis == "x" else {"dy": -5, "align": "right"}
+    end = {"y": {"value": 0}} if axis == "x" else {"x": {"value": "width"}}
     mark = {"type": "text", "text": label, "color": MUTED, "fontSize": 12, "baseline": "bottom", **place}
-    return {"layer": [rule, layer([{}], mark, **{axis: {"datum": float(value)}, **other})]}
+    return {"layer": [rule, layer([{}], mark, **{axis: at, **end})]}
 
 
 def dashed_line(start: Point, end: Point, x: Mapping[str, Any], y: Mapping[str, Any]) -> dict[str, Any]:
