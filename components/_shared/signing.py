@@ -16,7 +16,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from headway.components._shared.errors import HeadwayError
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 SIGNING_KEY_VARIABLE = "HEADWAY_SIGNING_KEY"
 VERIFY_KEYS_VARIABLE = "HEADWAY_VERIFY_KEYS"
-
-Key = TypeVar("Key")
 
 
 def sign(payload_type: str, payload: bytes) -> list[dict[str, str]]:
@@ -96,28 +94,35 @@ def _private_key(path: str) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    return _loaded(path, lambda data: load_pem_private_key(data, password=None), Ed25519PrivateKey)
+    key = _loaded(path, lambda data: load_pem_private_key(data, password=None))
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _unreadable(path)
+    return key
 
 
 def _public_key(path: str) -> Ed25519PublicKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    return _loaded(path, load_pem_public_key, Ed25519PublicKey)
+    key = _loaded(path, load_pem_public_key)
+    if not isinstance(key, Ed25519PublicKey):
+        raise _unreadable(path)
+    return key
 
 
-def _loaded(path: str, load: Callable[[bytes], object], kind: type[Key]) -> Key:
+def _loaded(path: str, load: Callable[[bytes], object]) -> object:
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
-        key = load(Path(path).read_bytes())
+        return load(Path(path).read_bytes())
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, kind):
-        raise HeadwayError(
-            "signing.key_unreadable",
-            "This is not a PEM file with an unencrypted Ed25519 key of the right half.",
-            value=path,
-            remedy="Make a pair with `openssl genpkey -algorithm ed25519 -out KEY` and `openssl pkey -in KEY -pubout`.",
-        )
-    return key
+        raise _unreadable(path) from None
+
+
+def _unreadable(path: str) -> HeadwayError:
+    return HeadwayError(
+        "signing.key_unreadable",
+        "This is not a PEM file with an unencrypted Ed25519 key of the right half.",
+        value=path,
+        remedy="Make a pair with `openssl genpkey -algorithm ed25519 -out KEY` and `openssl pkey -in KEY -pubout`.",
+    )

@@ -105,26 +105,28 @@ def read_verdict(path: str | Path) -> Verdict:
         HeadwayError: `verdict.missing`, `verdict.unreadable`, `verdict.unsigned` or `verdict.signature_invalid`.
     """
     try:
-        envelope: dict[str, Any] = json.loads(Path(path).read_bytes())
+        data = Path(path).read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
+        raise HeadwayError(
+            "verdict.missing", "There is no verdict.", value=str(path), remedy="Pass the verdict of evaluate_model."
+        ) from None
+    return parse_verdict(data, str(path))
+
+
+def parse_verdict(data: bytes, where: str) -> Verdict:
+    """The verdict in an envelope; raises as `read_verdict`."""
+    try:
+        envelope: dict[str, Any] = json.loads(data)
         payload = base64.b64decode(envelope["payload"], validate=True)
         signing.verify(envelope["payloadType"], payload, envelope["signatures"])
         statement = json.loads(payload)
         kinds = (envelope["payloadType"], statement["_type"], statement["predicateType"])
         predicate = statement["predicate"]
         subject = statement["subject"][0]["digest"]["sha256"]
-    except (FileNotFoundError, IsADirectoryError):
-        raise HeadwayError(
-            "verdict.missing", "There is no verdict.", value=str(path), remedy="Pass the verdict of evaluate_model."
-        ) from None
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        kinds = None
+        raise _unreadable(where) from None
     if kinds != (PAYLOAD_TYPE, STATEMENT_TYPE, PREDICATE_TYPE):
-        raise HeadwayError(
-            "verdict.unreadable",
-            "The verdict is not a DSSE envelope of ours.",
-            value=str(path),
-            remedy="Pass the verdict of evaluate_model unchanged.",
-        )
+        raise _unreadable(where)
     verdict = parse(Verdict, predicate, parameter="verdict")
     if subject != verdict.model_digest:
         raise HeadwayError(
@@ -156,3 +158,12 @@ def require_verdict(verdict_path: str | Path, model_folder: str | Path) -> Verdi
         )
     verify_model(model_folder, verdict.manifest_sha256)
     return verdict
+
+
+def _unreadable(where: str) -> HeadwayError:
+    return HeadwayError(
+        "verdict.unreadable",
+        "The verdict is not a DSSE envelope of ours.",
+        value=where,
+        remedy="Pass the verdict of evaluate_model unchanged.",
+    )
