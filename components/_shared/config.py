@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
 from headway.components._shared.errors import HeadwayError
 
@@ -34,10 +34,15 @@ def parse(model: type[Parsed], given: Mapping[str, object], *, parameter: str) -
         return model.model_validate(dict(given))
     except ValidationError as error:
         problems = [f"{_path(parameter, e['loc'])}: {e['msg']} (given {e['input']!r:.120})" for e in error.errors()]
+        fields = (
+            "For the allowed fields "
+            if issubclass(model, RootModel)
+            else f"Allowed fields of {parameter!r}: {', '.join(model.model_fields)}; "
+        )
         raise HeadwayError(
             "config.invalid",
             f"Parameter {parameter!r} is not valid: {'; '.join(problems)}.",
-            remedy=f"Allowed fields of {parameter!r}: {', '.join(model.model_fields)}; see its JSON Schema.",
+            remedy=f"{fields}see its JSON Schema.",
         ) from None
 
 
