@@ -1,1 +1,1 @@
-"""The model server."""
+"""The model server: one model behind the Open Inference Protocol, on a laptop and in a pod."""
