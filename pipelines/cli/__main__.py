@@ -1,0 +1,5 @@
+"""`python -m headway.pipelines.cli` is the command `headway`."""
+
+from headway.pipelines.cli import main
+
+main()

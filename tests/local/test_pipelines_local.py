@@ -1,0 +1,104 @@
+"""The pipelines through kfp.local on real input: they run, adopt what did not change, fail with a reason, and can be taken apart."""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from headway.pipelines.cli.local import run_locally
+from headway.pipelines.cli.parameters import read_parameters
+
+ROOT = Path(__file__).resolve().parents[2]
+CHURN = ROOT / "pipelines/demos/churn/delivery.yaml"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    place = tmp_path_factory.mktemp("home")
+    yield place
+    subprocess.run([sys.executable, "-m", "headway.pipelines.cli", "endpoint", "--state", place / "state", "stop", "--all"], check=False)
+
+
+def churn(home, **changes):
+    parameters = read_parameters(CHURN, home / "data").parameters
+    return {**parameters, "study": {**parameters["study"], "trials": 2}, **changes}
+
+
+@pytest.fixture(scope="module")
+def first(home):
+    return run_locally("delivery", churn(home), home, lambda end: None)
+
+
+@pytest.fixture(scope="module")
+def second(home, first):
+    return run_locally("delivery", churn(home), home, lambda end: None)
+
+
+def statuses(run):
+    return {end.step: end.status for end in run.ends}
+
+
+def test_delivery_takes_raw_data_to_an_endpoint_that_answers(first):
+    assert first.ok, first.log.read_text()[-3000:]
+    assert set(statuses(first).values()) == {"succeeded"}
+    request = first.details("deploy_model")["example_request"]
+    answer = json.loads(subprocess.run(shlex.split(request), capture_output=True, check=True).stdout)
+    assert answer["outputs"]
+
+
+def test_a_second_run_adopts_what_did_not_change_and_meets_its_own_model(second):
+    assert second.ok, second.log.read_text()[-3000:]
+    kept = {step for step, status in statuses(second).items() if status == "adopted"}
+    assert {"validate_data", "split_data", "tune_model", "train_model"} <= kept
+    assert second.details("register_model")["outcome"] == "unchanged"
+    assert second.details("deploy_model")["outcome"] == "unchanged"
+
+
+def test_no_value_of_a_personal_column_is_anywhere_in_the_state(home, second):
+    planted = b"@example.org"
+    found = [p for p in (home / "state").rglob("*") if p.is_file() and planted in p.read_bytes()]
+    assert not found
+    outputs = [p for p in (home / "artifacts").rglob("*") if p.is_file() and p.suffix != ".parquet"]
+    assert outputs
+    assert not [p for p in outputs if planted in p.read_bytes()]
+
+
+def test_a_failed_step_names_cause_and_remedy_and_reaches_the_exit_handler(home):
+    parameters = churn(home, source={"uris": [str(home / "absent.csv")]}, model_name="absent-data")
+    run = run_locally("training", parameters := {k: v for k, v in parameters.items() if k != "serving"}, home, lambda end: None)
+    assert not run.ok
+    (failed,) = [end for end in run.ends if end.status == "failed"]
+    assert failed.step == "ingest_data"
+    assert "absent.csv" in json.dumps(failed.record)
+    assert failed.record["remedy"]
+    assert statuses(run)["notify"] == "succeeded"
+    assert failed.record["code"] in run.log.read_text()
+
+
+FOREIGN = """
+from kfp import dsl, local, components
+from kfp.dsl import Dataset, Input
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def count(data: Input[Dataset]) -> int:
+    import pathlib
+    return len(list(pathlib.Path(data.path).glob("*.parquet")))
+
+ingest_data = components.load_component_from_file({ingest!r})
+
+@dsl.pipeline(name="foreign")
+def foreign() -> int:
+    return count(data=ingest_data(source={source!r}).outputs["data"]).output
+
+local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root={root!r})
+print("shards:", foreign().output)
+"""
+
+
+def test_a_compiled_component_works_in_a_pipeline_of_somebody_else(tmp_path, home):
+    source = churn(home)["source"]
+    code = FOREIGN.format(ingest=str(ROOT / "compiled/components/ingest_data.yaml"), source=source, root=str(tmp_path))
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert "shards: 1" in ran.stdout, ran.stdout[-2000:] + ran.stderr[-2000:]
