@@ -16,6 +16,7 @@ from headway.components._shared.histograms import (
     Floats,
     coarsened,
     coarsest_needed,
+    counted,
     counted_bins,
     edges,
     exact_sum,
@@ -47,7 +48,6 @@ class ColumnProfile:
         minimum: Smallest number; times in microseconds, dates in days since 1970; None for other types and no values.
         maximum: Largest number.
         total: Exact sum of the numbers (as float64).
-        squares: Exact sum of their squares (each rounded to float64).
         binning: How values are counted: one by one, in bins of numbers, in hash buckets of strings, or not at all.
         shift: For bins: how many low bits of a float64 they ignore (see `histograms`).
         counts: Columns `key` (value, bin or bucket, ascending) and `count`.
@@ -57,11 +57,10 @@ class ColumnProfile:
     type: Type
     rows: int
     nulls: int
-    not_finite: tuple[int, int, int] = (0, 0, 0)
+    not_finite: tuple[int, ...] = (0, 0, 0)
     minimum: float | int | None = None
     maximum: float | int | None = None
     total: ExactSum = ZERO
-    squares: ExactSum = ZERO
     binning: Binning = "values"
     shift: int = 0
     counts: pl.DataFrame = field(default_factory=lambda: NO_COUNTS)
@@ -88,8 +87,16 @@ class ColumnProfile:
 
     @property
     def deviation(self) -> float | None:
-        """Standard deviation of the numbers (population: divisor n)."""
-        return self.total.deviation(self.squares, self.values) if self.numeric and self.counts.height else None
+        """Standard deviation of the numbers (population: divisor n), from the middles of bins where there are bins."""
+        mean = self.mean
+        if mean is None:
+            return None
+        low, high, counts = self.histogram()
+        distances = np.abs(low / 2 + high / 2 - mean)
+        furthest = float(distances.max())
+        if furthest == 0:
+            return 0.0
+        return furthest * float(np.sqrt((counts * (distances / furthest) ** 2).sum() / counts.sum()))
 
     def histogram(self) -> tuple[Floats, Floats, Floats]:
         """Lower edges, upper edges and counts of a numeric column, ascending; equal edges where values are exact."""
@@ -140,7 +147,6 @@ def merge_columns(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
         minimum=min((v for v in (a.minimum, b.minimum) if v is not None), default=None),
         maximum=max((v for v in (a.maximum, b.maximum) if v is not None), default=None),
         total=a.total + b.total,
-        squares=a.squares + b.squares,
         counts=merged_counts([a.counts, b.counts]),
     )
     return _limited(merged)
@@ -157,7 +163,6 @@ def column_document(column: ColumnProfile) -> dict[str, object]:
         "minimum": column.minimum,
         "maximum": column.maximum,
         "total": [str(column.total.numerator), column.total.exponent],
-        "squares": [str(column.squares.numerator), column.squares.exponent],
         "binning": column.binning,
         "shift": column.shift,
         "keys": column.counts["key"].to_list(),
@@ -167,7 +172,6 @@ def column_document(column: ColumnProfile) -> dict[str, object]:
 
 def parse_column(document: dict[str, Any]) -> ColumnProfile:
     """Reads what `column_document` wrote."""
-    total, squares = document["total"], document["squares"]
     minimum, maximum = document["minimum"], document["maximum"]
     keys: list[Any] = document["keys"]
     binning: Binning = document["binning"]
@@ -184,8 +188,7 @@ def parse_column(document: dict[str, Any]) -> ColumnProfile:
         not_finite=tuple(document["not_finite"]),
         minimum=minimum,
         maximum=maximum,
-        total=ExactSum(int(total[0]), total[1]),
-        squares=ExactSum(int(squares[0]), squares[1]),
+        total=ExactSum(int(document["total"][0]), document["total"][1]),
         binning=binning,
         shift=document["shift"],
         counts=counts if keys else NO_COUNTS,
@@ -204,34 +207,34 @@ def _float_or_none(value: float | None) -> float | None:
 
 
 def _profile_numbers(values: pl.Series, found: ColumnProfile, before: ColumnProfile | None) -> ColumnProfile:
+    if values.dtype == pl.Int128:
+        return _profile_wide_integers(values, found)
+    ascending = np.sort(values.to_numpy())
     if values.dtype == pl.Float64:
-        numbers = values.to_numpy()
-        finite = np.isfinite(numbers)
-        if not finite.all():
-            counted = (np.isnan(numbers).sum(), (numbers == np.inf).sum(), (numbers == -np.inf).sum())
-            found = replace(found, not_finite=tuple(int(count) for count in counted))
-            values = values.filter(pl.Series(finite))
-    if values.is_empty():
+        first, last = np.searchsorted(ascending, [-np.finfo(np.float64).max, np.inf])
+        nans = int(np.isnan(ascending[last:]).sum())
+        found = replace(found, not_finite=(nans, ascending.size - int(last) - nans, int(first)))
+        ascending = ascending[first:last]
+    if ascending.size == 0:
         return found
-    weights = None
+    numbers, weights = ascending.astype(np.float64, copy=False), None
     if before is not None and before.binning == "bins":
-        numbers = values.cast(pl.Float64).to_numpy()
         found = replace(found, binning="bins", shift=before.shift, counts=counted_bins(numbers, before.shift))
     else:
-        found = replace(found, counts=_value_counts(values))
+        found = replace(found, counts=counted(ascending))
         numbers = found.counts["key"].cast(pl.Float64).to_numpy()
         weights = found.counts["count"].to_numpy()
-    with np.errstate(over="ignore"):
-        squares = np.minimum(numbers * numbers, np.finfo(np.float64).max)
-    return _limited(
-        replace(
-            found,
-            minimum=values.min(),
-            maximum=values.max(),
-            total=exact_sum(numbers, weights),
-            squares=exact_sum(squares, weights),
-        )
-    )
+    total = exact_sum(numbers, weights)
+    return _limited(replace(found, minimum=ascending[0].item(), maximum=ascending[-1].item(), total=total))
+
+
+def _profile_wide_integers(values: pl.Series, found: ColumnProfile) -> ColumnProfile:
+    if values.is_empty():
+        return found
+    counts = _value_counts(values)
+    keys = counts["key"]
+    total = exact_sum(keys.cast(pl.Float64).to_numpy(), counts["count"].to_numpy())
+    return _limited(replace(found, counts=counts, minimum=keys[0], maximum=keys[-1], total=total))
 
 
 def _value_counts(values: pl.Series) -> pl.DataFrame:
@@ -245,8 +248,9 @@ def _limited(column: ColumnProfile) -> ColumnProfile:
     More rows never need fewer, so the result is the same whenever and in whatever order parts are merged.
     """
     many = column.counts.height > MAX_VALUES
-    if column.binning == "values" and column.type == "string" and not many:
-        many = int(column.counts["key"].str.len_bytes().max() or 0) > MAX_TEXT_BYTES  # type: ignore[call-overload]
+    if column.type == "string" and column.binning == "values" and not many:
+        longest = column.counts.select(pl.col("key").cast(pl.String).str.len_bytes().max()).item()
+        many = (longest or 0) > MAX_TEXT_BYTES
     if column.binning == "values":
         if not many:
             return column
@@ -268,5 +272,7 @@ def _binned(column: ColumnProfile, shift: int) -> ColumnProfile:
     """The column in bins of an equal or coarser shift."""
     if column.binning == "values":
         numbers = column.counts["key"].cast(pl.Float64).to_numpy()
-        return replace(column, binning="bins", shift=shift, counts=counted_bins(numbers, shift, column.counts["count"]))
+        return replace(
+            column, binning="bins", shift=shift, counts=counted_bins(numbers, shift, column.counts["count"].to_numpy())
+        )
     return replace(column, shift=shift, counts=coarsened(column.counts, shift - column.shift))

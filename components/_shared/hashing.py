@@ -29,7 +29,7 @@ def stable_hash(frame: pl.DataFrame) -> Hashes:
 
 def uniform(hashes: Hashes) -> npt.NDArray[np.float64]:
     """Hashes as numbers in [0, 1)."""
-    return (hashes >> np.uint64(11)) * 2.0**-53
+    return (hashes >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _hash_column(column: pl.Series) -> Hashes:

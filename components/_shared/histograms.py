@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import sqrt
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,8 @@ Ints = npt.NDArray[np.int64]
 
 NO_COUNTS = pl.DataFrame(schema={"key": pl.Int64, "count": pl.Int64})
 _MAGNITUDE = np.int64(0x7FFFFFFFFFFFFFFF)
-_HALF = np.int64(27)  # bits of the lower half of a 53-bit mantissa
+_MANTISSA = np.int64(0xFFFFFFFFFFFFF)
+_HALF = np.int64(26)  # bits of each half of a mantissa
 
 
 @dataclass(frozen=True)
@@ -50,33 +51,37 @@ class ExactSum:
         """The correctly rounded quotient, such as a mean."""
         return float(self.fraction() / count)
 
-    def deviation(self, squares: ExactSum, count: int) -> float:
-        """The population standard deviation from this sum, the sum of squares and the count."""
-        mean = self.fraction() / count
-        return sqrt(max(Fraction(0), squares.fraction() / count - mean * mean))
-
 
 ZERO = ExactSum()
 
 
 def exact_sum(numbers: Floats, weights: Ints | None = None) -> ExactSum:
-    """The exact sum of finite numbers, each counted `weights` times; at most 2**26 rows together."""
+    """The exact sum of finite numbers, each counted `weights` times.
+
+    Fast for sorted numbers: those with one sign and exponent are added up as integers. At most 2**36 rows together.
+    """
     if numbers.size == 0:
         return ZERO
-    mantissas, exponents = np.frexp(numbers)
-    whole = np.ldexp(mantissas, 53).astype(np.int64)
-    lowest = int(exponents.min())
-    position = exponents - lowest
-    upper, lower = (whole >> _HALF).astype(np.float64), (whole & ((np.int64(1) << _HALF) - 1)).astype(np.float64)
-    if weights is not None:
-        upper, lower = upper * weights, lower * weights
-    # Sums of 26- and 27-bit integers stay below 2**53, where float64 is exact.
-    total = 0
-    for half, offset in ((upper, int(_HALF)), (lower, 0)):
-        sums = np.bincount(position, weights=half)
-        for place in np.flatnonzero(sums):
-            total += int(sums[place]) << (int(place) + offset)
-    return _normalised(total, lowest - 53)
+    bits = np.ascontiguousarray(numbers).view(np.int64)
+    signs_and_exponents = bits >> np.int64(52)
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(signs_and_exponents)) + 1))
+    mantissas = bits & _MANTISSA
+    upper, lower = mantissas >> _HALF, mantissas & ((np.int64(1) << _HALF) - 1)
+    if weights is None:
+        rows = np.diff(np.append(starts, numbers.size))
+    else:
+        upper, lower, rows = upper * weights, lower * weights, np.add.reduceat(weights, starts)
+    sums: dict[int, int] = {}
+    runs = zip(
+        signs_and_exponents[starts], np.add.reduceat(upper, starts), np.add.reduceat(lower, starts), rows, strict=True
+    )
+    for run, high, low, count in runs:
+        exponent, total = int(run) & 0x7FF, (int(high) << int(_HALF)) + int(low)
+        if exponent:  # normal numbers have a leading one that is not stored
+            total += int(count) << 52
+        sums[max(exponent, 1)] = sums.get(max(exponent, 1), 0) + (-total if run < 0 else total)
+    lowest = min(sums)
+    return _normalised(sum(total << (exponent - lowest) for exponent, total in sums.items()), lowest - 1075)
 
 
 def _normalised(numerator: int, exponent: int) -> ExactSum:
@@ -88,7 +93,7 @@ def _normalised(numerator: int, exponent: int) -> ExactSum:
 
 def bin_keys(numbers: Floats, shift: int) -> Ints:
     """The bin of each finite number, in ascending order of the numbers; 0 holds both signs next to zero."""
-    bits = numbers.view(np.int64)
+    bits = np.ascontiguousarray(numbers).view(np.int64)
     magnitudes = (bits & _MAGNITUDE) >> np.int64(shift)
     return np.where(bits < 0, -magnitudes, magnitudes)
 
@@ -109,21 +114,25 @@ def _number_at(key: Ints, shift: int) -> Floats:
     return bits.view(np.float64)
 
 
-def counted_bins(numbers: Floats, shift: int, weights: pl.Series | None = None) -> pl.DataFrame:
-    """Bins with their counts, ascending."""
-    keys = bin_keys(np.ascontiguousarray(numbers), shift)
-    if weights is not None:
-        return merged_counts([pl.DataFrame({"key": keys, "count": weights})])
-    counted = pl.Series("key", keys).value_counts(sort=False, name="count")
-    return counted.select("key", pl.col("count").cast(pl.Int64)).sort("key")
+def counted_bins(ascending: Floats, shift: int, weights: Ints | None = None) -> pl.DataFrame:
+    """Bins of sorted numbers with their counts, ascending."""
+    return counted(bin_keys(ascending, shift), weights)
+
+
+def counted(ascending: npt.NDArray[Any], weights: Ints | None = None) -> pl.DataFrame:
+    """Sorted values, each once, with their counts."""
+    if ascending.size == 0:
+        return NO_COUNTS
+    starts = np.concatenate(([0], np.flatnonzero(ascending[1:] != ascending[:-1]) + 1))
+    counts = np.diff(np.append(starts, ascending.size)) if weights is None else np.add.reduceat(weights, starts)
+    return pl.DataFrame({"key": ascending[starts], "count": counts})
 
 
 def coarsened(counts: pl.DataFrame, by: int) -> pl.DataFrame:
     """The counts in bins that ignore `by` more bits."""
     if by == 0:
         return counts
-    keys = _coarser(counts["key"].to_numpy(), by)
-    return merged_counts([counts.with_columns(pl.Series("key", keys))])
+    return counted(_coarser(counts["key"].to_numpy(), by), counts["count"].to_numpy())
 
 
 def coarsest_needed(keys: Ints, shift: int, limit: int) -> int:

@@ -154,7 +154,8 @@ def _typed(column: Column, dtype: pl.DataType) -> pl.Expr:
     expr = pl.col(column.name)
     match column.type:
         case "number":
-            return expr.cast(pl.Float64) + 0.0  # minus zero becomes zero
+            number = expr.cast(pl.Float64)
+            return pl.when(number == 0).then(0.0).otherwise(number).alias(column.name)  # minus zero becomes zero
         case "integer":
             return expr.cast(pl.Int128 if dtype in (pl.UInt64, pl.UInt128, pl.Int128) else pl.Int64)
         case "string":
