@@ -73,7 +73,7 @@ def write_release(state: State, model_name: str, folder: str | Path, verdict_pat
             _complete(storage, release, source, Path(verdict_path))
         elif _stands_still(storage):
             storage.write(_OWNER, (source / MANIFEST).read_bytes())
-    return state.uri_of(key), read_release(state.uri_of(key))
+    return storage.uri, read_release(storage.uri)
 
 
 def read_release(release_uri: str) -> Release:
@@ -115,18 +115,19 @@ def fetch_release(release_uri: str, target: str | Path, *, manifest_sha256: str 
     """
     storage, folder = open_storage(release_uri), Path(target)
     aside = folder.with_name(f".aside-{folder.name}")
-    read_release(release_uri)
+    expected = _expected(release_uri, manifest_sha256)
     shutil.rmtree(aside, ignore_errors=True)
     try:
         storage.download(_OWNER, aside / MANIFEST)
+        _check_manifest(release_uri, aside, expected)
         for name in read_manifest(aside).files:
             storage.download(f"model/{name}", aside / name)
-        manifest = _checked(release_uri, aside, manifest_sha256)
+        manifest = _check_files(release_uri, aside, expected)
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)
     except HeadwayError as error:
         if error.code == "storage.not_found":
-            raise _changed(release_uri, "A file of the release is gone.") from error
+            raise _changed(release_uri, "One of its files is gone.") from error
         raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -135,9 +136,10 @@ def fetch_release(release_uri: str, target: str | Path, *, manifest_sha256: str 
 
 def check_release(release_uri: str, *, manifest_sha256: str | None = None) -> Path:
     """Checks a release in a local folder and gives its model folder, without a copy; raises as `fetch_release`."""
-    read_release(release_uri)
+    expected = _expected(release_uri, manifest_sha256)
     folder = Path(release_uri.removeprefix("file://")) / "model"
-    _checked(release_uri, folder, manifest_sha256)
+    _check_manifest(release_uri, folder, expected)
+    _check_files(release_uri, folder, expected)
     return folder
 
 
@@ -185,10 +187,20 @@ def _stands_still(storage: Storage) -> bool:
     return True
 
 
-def _checked(release_uri: str, folder: Path, manifest_sha256: str | None) -> ModelManifest:
+def _expected(release_uri: str, manifest_sha256: str | None) -> str:
+    """Hash that the manifest of a release must have."""
     expected = read_release(release_uri).manifest_sha256
     if manifest_sha256 not in (None, expected):
-        raise _changed(release_uri, "The release is not the one that the registry knows.")
+        raise _changed(release_uri, "Its marker is not the one that the registry knows.")
+    return expected
+
+
+def _check_manifest(release_uri: str, folder: Path, expected: str) -> None:
+    if not (folder / MANIFEST).is_file() or manifest_digest(folder) != expected:
+        raise _changed(release_uri, f"Its {MANIFEST} is gone or differs.")
+
+
+def _check_files(release_uri: str, folder: Path, expected: str) -> ModelManifest:
     try:
         return verify_model(folder, expected)
     except HeadwayError as error:

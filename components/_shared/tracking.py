@@ -87,8 +87,8 @@ def read_registration(path: str | Path) -> Registration:
         HeadwayError: `registration.unreadable`.
     """
     try:
-        content = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError):
+        content = dict(json.loads(Path(path).read_bytes()))
+    except (OSError, ValueError, TypeError):
         raise HeadwayError(
             "registration.unreadable",
             "There is no registration record here.",

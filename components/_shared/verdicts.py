@@ -121,7 +121,7 @@ def parse_verdict(data: bytes, where: str) -> Verdict:
         signing.verify(envelope["payloadType"], payload, envelope["signatures"])
         statement = json.loads(payload)
         kinds = (envelope["payloadType"], statement["_type"], statement["predicateType"])
-        predicate = statement["predicate"]
+        predicate = dict(statement["predicate"])
         subject = statement["subject"][0]["digest"]["sha256"]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise _unreadable(where) from None
