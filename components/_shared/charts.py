@@ -300,31 +300,6 @@ def history(
     )
 
 
-def timeline(rows: Sequence[tuple[str, float, float, str]]) -> Chart:
-    """When each step of a run ran.
-
-    Args:
-        rows: Label, start and end in seconds since the run began, and a state: `ran`, `adopted` or `failed`.
-    """
-    long = max((end for _, _, end, _ in rows), default=0.0) > 600
-    unit = 60.0 if long else 1.0
-    drawn = [
-        {"label": label, "start": float(start) / unit, "end": float(end) / unit, "series": state}
-        for label, start, end, state in rows
-    ]
-    palette = {"ran": COLOURS[0], "adopted": COLOURS[2], "failed": "var(--bad)"}
-    title = f"{'minutes' if long else 'seconds'} since the run began"
-    layer = vega.layer(
-        drawn,
-        {"type": "bar", "height": {"band": 0.55}, "cornerRadius": 2, "minBandSize": 2},
-        x=vega.quantity("start", title, zero=True),
-        x2={"field": "end"},
-        y=vega.labels(),
-        color=vega.colour([state for *_, state in rows], palette),
-    )
-    return vega.chart([layer], height={"step": 26})
-
-
 def _named(series: Curves) -> Mapping[str, Sequence[Point]]:
     return series if isinstance(series, Mapping) else {"model": series}
 

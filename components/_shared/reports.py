@@ -177,6 +177,17 @@ def size(count: float | None) -> Cell:
     return Cell(formats.NOTHING if count is None else formats.size(count), numeric=True)
 
 
+def span(start: float, end: float, total: float, tone: Tone = "neutral") -> Cell:
+    """A bar from start to end on a scale from 0 to total seconds: when a step ran."""
+    scale = 100 / total if total > 0 else 0.0
+    words = escaped(f"from {formats.duration(start)} to {formats.duration(end)}")
+    x, width = min(99.0, start * scale), max(1.0, (end - start) * scale)
+    return Cell(
+        f'<svg class="span tone-{tone}" viewBox="0 0 100 8" preserveAspectRatio="none" role="img">'
+        f'<title>{words}</title><rect width="100" height="8"/><rect x="{x:.1f}" width="{width:.1f}" height="8"/></svg>'
+    )
+
+
 def mono(content: str) -> Cell:
     """A digest, path or name in a fixed-width font."""
     return Cell(f"<code>{escaped(content)}</code>")

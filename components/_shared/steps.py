@@ -81,11 +81,12 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             try:
                 result = function(*args, **kwargs)
             except HeadwayError as error:
-                where = _record_failure(current, error.code, error.message, error.remedy)
+                where = _record_failure(current, error, format_time(started), time.monotonic() - wall)
                 _end_with_message(error, where)
                 raise
             except Exception as error:
-                _record_failure(current, "bug", f"{type(error).__name__}: {error}", "Please report this with its log.")
+                bug = HeadwayError("bug", f"{type(error).__name__}: {error}", remedy="Please report this with its log.")
+                _record_failure(current, bug, format_time(started), time.monotonic() - wall)
                 raise
             finally:
                 _current.reset(token)
@@ -119,7 +120,7 @@ def _record_success(step: Step, started: str, seconds: float, cpu_seconds: float
     )
 
 
-def _record_failure(step: Step, code: str, message: str, remedy: str) -> str | None:
+def _record_failure(step: Step, error: HeadwayError, started: str, seconds: float) -> str | None:
     """Leaves the cause where an exit handler finds it; gives its address."""
     if step.state is None or step.run is None:
         return None
@@ -127,11 +128,14 @@ def _record_failure(step: Step, code: str, message: str, remedy: str) -> str | N
         "schema_version": 1,
         "step": step.name,
         "status": "failed",
+        "started": started,
+        "seconds": round(seconds, 3),
         "time": format_time(now()),
         "attempt": int(os.environ.get("KFP_RETRY_INDEX") or 0),
-        "code": code,
-        "message": message,
-        "remedy": remedy,
+        "code": error.code,
+        "message": error.message,
+        "value": None if error.value is None else str(error.value),
+        "remedy": error.remedy,
     }
     return step.state.write_json(step.state.run_key(step.run, f"failures/{step.name}.json"), record)
 

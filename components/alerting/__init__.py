@@ -1,1 +1,1 @@
-"""Tells people what happened."""
+"""Tells people how a run ended, and why."""
