@@ -42,6 +42,26 @@ class GateOutcome(Config):
     reason: str
 
 
+class SliceOutcome(Config):
+    """How the model does on a part of the rows.
+
+    Attributes:
+        slice: Which part, such as `origin=EWR`; never values of a personal column.
+        metric: The measured quantity.
+        rows: Number of rows.
+        value: The measured value.
+        low: Lower end of its interval.
+        high: Upper end of its interval.
+    """
+
+    slice: str
+    metric: str
+    rows: int
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
 class Verdict(Config):
     """What an evaluation decided about one model.
 
@@ -54,6 +74,8 @@ class Verdict(Config):
         threshold: Decision threshold on the positive class's probability; None outside binary tasks.
         metrics: Name to {value, low, high}: what was measured, with its interval.
         gates: Every gate; none configured means not blessed.
+        slices: The parts of the rows with enough support.
+        warnings: What to worry about although it decides nothing, each one sentence.
         blessed: Whether the model may go on.
         reason: Why, in one sentence.
         champion_digest: The champion that it was compared with, if there was one.
@@ -70,6 +92,8 @@ class Verdict(Config):
     threshold: float | None = None
     metrics: dict[str, dict[str, float]] = {}
     gates: tuple[GateOutcome, ...]
+    slices: tuple[SliceOutcome, ...] = ()
+    warnings: tuple[str, ...] = ()
     blessed: bool
     reason: str
     champion_digest: str | None = None
