@@ -33,7 +33,7 @@ def write_run_index(
     Args:
         state: Where the records are; the page goes beside them.
         run: The run's id.
-        pipeline: The pipeline's name.
+        pipeline: The pipeline's name; empty if that is not known.
         parameters: What the run was started with; empty if that is not known.
         order: Names of the steps as they shall stand; by default, as they began.
         summary: Facts to put first.
@@ -54,8 +54,8 @@ def run_page(
     """The page itself; links are relative to the run's folder."""
     status, lead, tone = _outcome(ends)
     page = Page(
-        title=f"{pipeline}, run {run}",
-        kind="Headway run",
+        title=f"Run {run}",
+        kind=f"Pipeline {pipeline}" if pipeline else "Pipeline run",
         status=status,
         lead=lead,
         tone=tone,
@@ -107,8 +107,7 @@ def _failure(end: StepEnd) -> Block:
     shown["Failed at"] = format_time(end.ended.replace(microsecond=0))
     if end.report:
         shown["Report"] = reports.link("Open the report", end.report)
-    message = reports.note(end.failure.message, "bad")
-    return Block(message.html + reports.facts(shown).html + reports.text(end.failure.remedy).html)
+    return Block(reports.note(end.failure.message, "bad").html + reports.facts(shown).html)
 
 
 def _advice(ends: Sequence[StepEnd]) -> list[Value]:

@@ -131,6 +131,7 @@ def _record_failure(step: Step, error: HeadwayError, started: str, seconds: floa
         "started": started,
         "seconds": round(seconds, 3),
         "time": format_time(now()),
+        "peak_memory_bytes": peak_memory_bytes(),
         "attempt": int(os.environ.get("KFP_RETRY_INDEX") or 0),
         "code": error.code,
         "message": error.message,

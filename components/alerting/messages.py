@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
 from headway.components._shared.run_records import StepEnd, failures, refusals
@@ -22,7 +23,7 @@ class Run:
         model_name: The model that it is about.
         succeeded: Whether KFP says that it went well.
         state: KFP's own word for how it ended.
-        pipeline: The name of the pipeline's job.
+        job: KFP's name for the run.
         run_id: The run's id, where the environment tells it.
         said: KFP's own message, mostly empty.
         ends: How its steps ended.
@@ -34,7 +35,7 @@ class Run:
     model_name: str
     succeeded: bool
     state: str
-    pipeline: str
+    job: str
     run_id: str | None = None
     said: str = ""
     ends: tuple[StepEnd, ...] = ()
@@ -79,8 +80,7 @@ def message_about(run: Run) -> Message:
 
 
 def _headline(run: Run, event: Event) -> str:
-    name = f"run {run.run_id}" if run.run_id else "a run"
-    subject = f"{run.model_name}: {name} of {run.pipeline}" if run.pipeline else f"{run.model_name}: {name}"
+    subject = f"{run.model_name}: run {run.run_id or run.job}"
     if event == "success":
         return f"{subject} succeeded."
     if event == "refusal":
@@ -110,9 +110,9 @@ def _causes(run: Run, event: Event) -> list[str]:
 def _since(run: Run) -> list[str]:
     if run.streak is None or run.succeeded:
         return []
-    last = format_time(run.streak.last_success) if run.streak.last_success else "never"
+    last = "never" if run.streak.last_success is None else _to_the_second(run.streak.last_success)
     times = "the first time" if run.streak.failed == 1 else f"{run.streak.failed} runs in a row"
-    return [f"Failing since {format_time(run.streak.since)}, {times}; last success: {last}."]
+    return [f"Failing since {_to_the_second(run.streak.since)}, {times}; last success: {last}."]
 
 
 def _places(run: Run) -> list[str]:
@@ -127,13 +127,13 @@ def _fields(run: Run, event: Event) -> dict[str, object]:
         "schema_version": 1,
         "event": event,
         "model": run.model_name,
-        "pipeline": run.pipeline,
+        "job": run.job,
         "run_id": run.run_id,
         "state": run.state,
         "failures": [
             {
                 "step": end.step,
-                "time": format_time(end.ended),
+                "time": _to_the_second(end.ended),
                 "code": cause.code,
                 "message": cause.message,
                 "value": cause.value,
@@ -141,9 +141,9 @@ def _fields(run: Run, event: Event) -> dict[str, object]:
             }
             for end, cause in failures(run.ends)
         ],
-        "failing_since": format_time(streak.since) if streak else None,
+        "failing_since": _to_the_second(streak.since) if streak else None,
         "failed_in_a_row": streak.failed if streak else 0,
-        "last_success": format_time(last) if last else None,
+        "last_success": _to_the_second(last) if last else None,
         "decisions": _decisions(run.ends),
         "index": run.index,
         "reports": {end.step: f"{run.root}{end.report}" for end in run.ends if end.report},
@@ -152,3 +152,7 @@ def _fields(run: Run, event: Event) -> dict[str, object]:
 
 def _decisions(ends: Sequence[StepEnd]) -> dict[str, str]:
     return {end.step: end.decision for end in ends if end.decision}
+
+
+def _to_the_second(time: datetime) -> str:
+    return format_time(time.replace(microsecond=0))

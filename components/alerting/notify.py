@@ -72,7 +72,7 @@ def _gather(status: FinalStatus, model_name: str, state_uri: str | None) -> Run:
         model_name=model_name,
         succeeded=status.state in ("COMPLETE", "SUCCEEDED"),
         state=status.state,
-        pipeline=status.pipeline_job_resource_name.rpartition("/")[2],
+        job=status.pipeline_job_resource_name,
         run_id=run_id(),
         said=status.error_message or "",
     )
@@ -89,5 +89,5 @@ def _with_records(run: Run, state: State, identifier: str) -> Run:
     ends = tuple(read_run(state, identifier))
     began = min((end.started for end in ends if end.status != "adopted"), default=now())
     streak: Streak = remember(state, run.model_name, identifier, succeeded=run.succeeded, began=began)
-    index = write_run_index(state, identifier, pipeline=run.pipeline, parameters={})
+    index = write_run_index(state, identifier, pipeline="", parameters={})
     return run.enriched(ends, streak, index, root=state.uri_of(state.run_key(identifier, "")))
