@@ -167,27 +167,24 @@ def register_version(
     Returns:
         The registration with outcome `registered` or `unchanged`, its version, and the manifest of the release.
     """
-    name, digest = registration.registered_model, registration.model_digest
-    versions = _versions(client, name, digest)
+    name = registration.registered_model
+    versions = _versions(client, registration)
+    created = None
     if not versions:
         _ensure_model(client, name)
         versions = _await_other_run(client, state, registration)
-    created = None
     if not versions:
         created = _create_version(client, registration, description, tags, run)
-        versions = _versions(client, name, digest)
-    version = min(versions, key=lambda v: int(v.version))
-    if created is not None and created != version.version:
-        client.delete_model_version(name, created)
-        created = None
-    if _aliases(client, name).get(CHAMPION) != version.version:
-        client.set_registered_model_alias(name, CHALLENGER, version.version)
-    outcome, reason = (
-        ("registered", registration.reason)
-        if created
-        else ("unchanged", f"this model is version {version.version} already")
-    )
-    result = registration.model_copy(update={"outcome": outcome, "reason": reason, "version": version.version})
+        versions = _versions(client, registration)
+    version = min(versions)
+    if created is not None and created != version:
+        client.delete_model_version(name, str(created))
+    if _aliases(client, name).get(CHAMPION) != str(version):
+        client.set_registered_model_alias(name, CHALLENGER, str(version))
+    outcome, reason = ("unchanged", f"this model is version {version} already")
+    if created == version:
+        outcome, reason = ("registered", registration.reason)
+    result = registration.model_copy(update={"outcome": outcome, "reason": reason, "version": str(version)})
     _audit_once(client, state, result, "registered", {"reason": registration.reason})
     return result
 
@@ -251,11 +248,11 @@ def _aliases(client: Client, name: str) -> dict[str, str]:
         return {}
 
 
-def _versions(client: Client, name: str, digest: str) -> list[Any]:
-    try:
-        return list(client.search_model_versions(f"name = '{name}' and tag.model_digest = '{digest}'"))
-    except AbsentError:
-        return []
+def _versions(client: Client, registration: Registration) -> list[int]:
+    """Versions of this very model; more than one only in the instant of a race."""
+    name, digest = registration.registered_model, registration.model_digest
+    found = client.search_model_versions(f"name = '{name}' and tag.model_digest = '{digest}'")
+    return [int(version.version) for version in found]
 
 
 def _ensure_model(client: Client, name: str) -> None:
@@ -265,7 +262,7 @@ def _ensure_model(client: Client, name: str) -> None:
         return
 
 
-def _await_other_run(client: Client, state: State, registration: Registration) -> list[Any]:
+def _await_other_run(client: Client, state: State, registration: Registration) -> list[int]:
     """Claims the right to create the version; without it, gives the other run time to create it.
 
     A claim of this very pipeline run is an earlier try of this step. One whose owner was killed is passed by.
@@ -279,7 +276,7 @@ def _await_other_run(client: Client, state: State, registration: Registration) -
         return []
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
-        if versions := _versions(client, registration.registered_model, registration.model_digest):
+        if versions := _versions(client, registration):
             return versions
         time.sleep(0.25)
     return []
@@ -291,7 +288,7 @@ def _create_version(
     description: str,
     tags: Mapping[str, str],
     run: str | None,
-) -> str:
+) -> int:
     release = registration.release_uri or ""
     # A server refuses local folders as a source; the release is then named by the tag alone.
     local = "://" not in release
@@ -311,7 +308,7 @@ def _create_version(
             **({"pipeline_run": pipeline_run} if (pipeline_run := run_id()) else {}),
         },
     )
-    return str(version.version)
+    return int(version.version)
 
 
 def _registration(client: Client, version: Any, reason: str) -> Registration | None:

@@ -1,0 +1,80 @@
+"""The step resolve_champion: the model that is in service now, checked, or the record that there is none."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from headway.components._shared.artifacts import MANIFEST, NO_CHAMPION, Artifact, describe, read_manifest
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.mlflow_client import Client, tracking_address
+from headway.components._shared.releases import check_release, fetch_release, is_local
+from headway.components._shared.state import dump_json
+from headway.components._shared.steps import decided, step
+from headway.components._shared.tracking import Registration, find_champion, registered_name
+
+# Set by `headway run`: outputs that are found again by their content keep the addresses that local caching looks at.
+ARTIFACTS_VARIABLE = "HEADWAY_ARTIFACTS"
+
+
+@step("resolve_champion")
+def resolve(
+    champion: Artifact,
+    *,
+    model_name: str,
+    environment: str = "dev",
+    tracking_uri: str = "auto",
+    state_uri: str | None = None,
+) -> Registration | None:
+    """Gives the champion's model folder or the record that there is none; see the component's docstring."""
+    name = registered_name(model_name, environment)
+    found = find_champion(Client(tracking_address(tracking_uri, state_uri)), model_name, environment)
+    stable = os.environ.get(ARTIFACTS_VARIABLE)
+    if found is None:
+        reason = f"{name} has no champion yet"
+        _write_none(champion, reason, stable)
+        describe(champion, outcome="none")
+        decided(f"no champion: {reason}")
+        return None
+    release = found.release_uri or ""
+    if stable and is_local(release):
+        champion.path = str(check_release(release, manifest_sha256=found.manifest_sha256))
+    else:
+        fetch_release(release, champion.path, manifest_sha256=found.manifest_sha256)
+    manifest = read_manifest(champion.path)
+    if manifest.model_digest != found.model_digest:
+        raise HeadwayError(
+            "registry.digest_differs",
+            f"The registry names another model than lies in the release of version {found.version} of {name}.",
+            value=found.model_digest,
+            remedy="Find out who changed the version's tags; register the model again under a new version.",
+        )
+    describe(
+        champion,
+        outcome="found",
+        version=found.version,
+        model_digest=manifest.model_digest,
+        data_fingerprint=manifest.data_fingerprint,
+        code_digest=manifest.code_digest,
+        estimator=manifest.estimator,
+        task=manifest.task,
+    )
+    decided(
+        f"champion: version {found.version} of {name}, {manifest.estimator.rpartition('.')[2]} "
+        f"{manifest.model_digest[:12]}",
+        version=found.version,
+        model_digest=manifest.model_digest,
+    )
+    return found
+
+
+def _write_none(champion: Artifact, reason: str, stable: str | None) -> None:
+    record = dump_json({"schema_version": 1, "kind": NO_CHAMPION, "reason": reason})
+    if stable:
+        champion.path = str(Path(stable) / NO_CHAMPION / hashlib.sha256(record).hexdigest()[:16])
+    folder = Path(champion.path)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MANIFEST).write_bytes(record)
