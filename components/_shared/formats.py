@@ -11,7 +11,7 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float | None, decimals: int | None = None) -> str:
-    """`1,234`, `0.7123`, `12.35`, `1.5×10⁻⁷`: four significant digits, whole numbers whole.
+    """`1,234`, `0.7123`, `12.3`, `1.5×10⁻⁷`: at most four significant digits, whole numbers whole.
 
     Args:
         value: The number; None and NaN give a dash.
@@ -24,10 +24,11 @@ def number(value: float | None, decimals: int | None = None) -> str:
     size = abs(value)
     if decimals is not None:
         shown = f"{value:,.{decimals}f}"
-    elif size == int(size) and size < 1e15:
+    elif isinstance(value, int) or (size == int(size) and size < 1e15):
         shown = f"{int(value):,}"
     elif 1e-4 <= size < 1e15:
         shown = f"{value:,.{decimals_for(size)}f}"
+        shown = shown.rstrip("0").rstrip(".") if "." in shown else shown
     else:
         mantissa, _, exponent = f"{value:.{DIGITS - 1}e}".partition("e")
         shown = f"{mantissa.rstrip('0').rstrip('.')}×10" + str(int(exponent)).translate(_SUPERSCRIPT)
@@ -47,7 +48,7 @@ def interval(value: float, low: float, high: float) -> str:
 
 def duration(seconds: float) -> str:
     """`0.04 s`, `12.3 s`, `4 min 05 s`, `2 h 03 min`."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
