@@ -41,12 +41,14 @@ class Gain(Config):
         low: Lower end of the interval.
         high: Upper end of the interval.
         confidence: Of the interval.
+        without_selection: The same, each fold judged by parameters that were chosen on the other folds.
     """
 
     value: float
     low: float
     high: float
     confidence: float
+    without_selection: float
 
 
 class TuningResult(Config):

@@ -16,7 +16,7 @@ from headway.components.training.rows import Rows, class_weights
 
 # Bounds of the importance estimate: rows to fit a model on and rows to shuffle.
 IMPORTANCE_FIT_ROWS = 20_000
-IMPORTANCE_ROWS = 4_000
+IMPORTANCE_ROWS = 2_000
 IMPORTANCE_REPEATS = 3
 HELD_OUT_SHARE = 0.25
 
@@ -101,7 +101,7 @@ class HeldOut:
 def held_out(rows: Rows, recipe: Recipe, objective: Objective) -> HeldOut | None:
     """Permutation importance (Breiman 2001) on rows that the model did not see, at bounded cost.
 
-    A second model is fitted on at most 20,000 rows and judged on at most 4,000 others: the latest ones where there
+    A second model is fitted on at most 20,000 rows and judged on at most 2,000 others: the latest ones where there
     is a time column, else ones drawn by the seed. None where the rows are too few to be judged.
     """
     generator = np.random.default_rng(recipe.seed)
@@ -109,8 +109,8 @@ def held_out(rows: Rows, recipe: Recipe, objective: Objective) -> HeldOut | None
     order = np.arange(count) if rows.time is not None else generator.permutation(count)
     cut = count - max(1, round(count * HELD_OUT_SHARE))
     learn, judge = (
-        rows.take(_spread(order[:cut], IMPORTANCE_FIT_ROWS)),
-        rows.take(_spread(order[cut:], IMPORTANCE_ROWS)),
+        rows.take(spread(order[:cut], IMPORTANCE_FIT_ROWS)),
+        rows.take(spread(order[cut:], IMPORTANCE_ROWS)),
     )
     classes = len(rows.classes)
     if len(judge) < 10 or (classes and min(len(np.unique(part.codes())) for part in (learn, judge)) < classes):
@@ -131,6 +131,6 @@ def held_out(rows: Rows, recipe: Recipe, objective: Objective) -> HeldOut | None
     return HeldOut(score, losses, len(judge))
 
 
-def _spread(index: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+def spread(index: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
     """At most so many entries, evenly spaced."""
     return index if len(index) <= most else index[np.linspace(0, len(index) - 1, most).astype(np.int64)]

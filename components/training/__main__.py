@@ -1,0 +1,123 @@
+"""Runs trials outside the tuning step: `python -m headway.components.training worker|trial --spec FILE`.
+
+`worker` answers on stdout, one JSON object a line: first the setting, then for every request line
+`{"params": {...}, "fold": 0}` on stdin a `{"value": 0.71}` or `{"error": {...}}`.
+
+`trial` judges one set of parameters and appends a JSON line a fold to `--metrics`: the objective's mean over the
+folds so far as a string (Katib reads strings only; take the latest), with the digests of code and data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from headway.components._shared.config import parse
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.times import format_time, now
+from headway.components._shared.trial_specs import TrialSpec
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; gives its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m headway.components.training", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    worker = commands.add_parser("worker", help="answer requests until stdin ends")
+    trial = commands.add_parser("trial", help="judge one set of parameters")
+    for command in (worker, trial):
+        command.add_argument("--spec", type=Path, required=True, help="JSON file of a TrialSpec")
+    trial.add_argument("--metrics", type=Path, required=True, help="JSON lines file to write")
+    for flag, what in (("double", "a number"), ("int", "a whole number"), ("choice", "JSON")):
+        trial.add_argument(f"--{flag}", action="append", default=[], metavar="NAME=VALUE", help=f"{what}, repeatable")
+    given = parser.parse_args(arguments)
+    spec = parse(TrialSpec, json.loads(given.spec.read_text()), parameter="spec")
+    if given.command == "worker":
+        return _work(spec)
+    params: dict[str, Any] = {}
+    for values, read in ((given.double, float), (given.int, int), (given.choice, json.loads)):
+        params.update({name: read(text) for name, _, text in (pair.partition("=") for pair in values)})
+    return _run_trial(spec, params, given.metrics)
+
+
+def _work(spec: TrialSpec) -> int:
+    answers, requests = _own_stdout(), _requests(sys.stdin)
+    from headway.components.training.trials import Trials
+
+    try:
+        trials = Trials(spec)
+    except HeadwayError as error:
+        _answer(answers, {"error": _as_record(error)})
+        return 1
+    _answer(answers, {"setting": trials.setting.model_dump(mode="json")})
+    for request in requests:
+        try:
+            _answer(answers, {"value": trials.score(request["params"], request["fold"])})
+        except HeadwayError as error:
+            _answer(answers, {"error": _as_record(error)})
+    return 0
+
+
+def _run_trial(spec: TrialSpec, params: dict[str, Any], metrics: Path) -> int:
+    metrics.parent.mkdir(parents=True, exist_ok=True)
+    metrics.touch()
+    from headway.components.training.trials import Trials
+
+    try:
+        trials = Trials(spec)
+        values: list[float] = []
+        for fold in range(trials.setting.folds):
+            values.append(trials.score(params, fold))
+            line = {
+                "timestamp": format_time(now()),
+                trials.setting.objective: repr(sum(values) / len(values)),
+                "fold": str(fold),
+                "code_digest": trials.setting.code_digest,
+                "data_fingerprint": trials.setting.data_fingerprint,
+            }
+            with metrics.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+    except HeadwayError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _own_stdout() -> TextIO:
+    """Keeps stdout for answers: whatever a library prints goes to stderr."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return answers
+
+
+def _requests(stream: TextIO) -> Iterator[dict[str, Any]]:
+    """The request lines. A worker whose parent is gone ends at once, also in the middle of a fit."""
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in stream:
+            lines.put(line)
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        yield json.loads(lines.get())
+
+
+def _answer(answers: TextIO, record: dict[str, Any]) -> None:
+    answers.write(json.dumps(record) + "\n")
+    answers.flush()
+
+
+def _as_record(error: HeadwayError) -> dict[str, Any]:
+    return {"code": error.code, "message": error.message, "value": error.value, "remedy": error.remedy}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

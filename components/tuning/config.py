@@ -1,0 +1,114 @@
+"""The structured parameters of tune_model: what is searched, and how."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, RootModel, model_validator
+
+from headway.components._shared.config import Config
+from headway.components._shared.times import parse_duration
+from headway.components._shared.trial_specs import CrossValidation
+
+
+def _duration(text: object) -> object:
+    if text is not None:
+        parse_duration(str(text))
+    return text
+
+
+Duration = Annotated[str, BeforeValidator(_duration)]
+
+
+class Parameter(Config):
+    """The values that one parameter of the estimator may take.
+
+    Attributes:
+        type: `double`, `int` or `categorical`.
+        min: Smallest value, inclusive; for double and int.
+        max: Largest value, inclusive; for double and int.
+        log: Search on a logarithmic scale; needs a positive `min`.
+        step: Distance between the values of an int or double; not together with `log`.
+        list: The values of a categorical parameter.
+    """
+
+    type: Literal["double", "int", "categorical"]
+    min: float | None = None
+    max: float | None = None
+    log: bool = False
+    step: float | None = Field(default=None, gt=0)
+    list: tuple[bool | int | float | str | None, ...] | None = None
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Parameter:
+        if self.type == "categorical":
+            self._makes_sense_as_list()
+        else:
+            self._makes_sense_as_range()
+        return self
+
+    def _makes_sense_as_list(self) -> None:
+        if (self.min, self.max, self.step) != (None, None, None) or self.log:
+            raise ValueError("a categorical parameter has a list, and no min, max, log or step")
+        if not self.list:
+            raise ValueError("list is empty; name at least one value")
+        if len({repr(value) for value in self.list}) < len(self.list):
+            raise ValueError("list names a value twice")
+
+    def _makes_sense_as_range(self) -> None:
+        if self.list is not None:
+            raise ValueError(f"a parameter of type {self.type} has min and max, and no list")
+        if self.min is None or self.max is None:
+            raise ValueError(f"a parameter of type {self.type} needs min and max")
+        if not (abs(self.min) < float("inf") and abs(self.max) < float("inf")):
+            raise ValueError("min and max must be finite")
+        if self.min > self.max:
+            raise ValueError(f"min {self.min:g} is over max {self.max:g}")
+        if self.log and self.min <= 0:
+            raise ValueError(f"log needs a min over 0, not {self.min:g}")
+        if self.log and self.step is not None:
+            raise ValueError("log and step exclude each other")
+        whole = [value for value in (self.min, self.max, self.step) if value is not None]
+        if self.type == "int" and not all(value.is_integer() for value in whole):
+            raise ValueError("min, max and step of an int must be whole numbers")
+
+
+class SearchSpace(RootModel[dict[str, Parameter]]):
+    """Parameter of the estimator to the values that it may take; empty means that only the baseline is judged."""
+
+
+class Study(Config):
+    """How the search is done.
+
+    Attributes:
+        trials: Number of trials, the baseline included.
+        parallel: Trials at the same time.
+        timeout: Time for the whole search, such as `30m`; the best of what is finished by then is taken.
+        trial_timeout: Time for one trial; a longer one has failed.
+        objective: Name of a scikit-learn scorer or a usual alias (`roc_auc`, `log_loss`, `rmse`); by default
+            `roc_auc`, `log_loss` or `rmse` by task. The direction follows from it.
+        cv: How the training data is divided to judge a trial.
+        rows: At most so many rows, evenly spaced in time, to keep a search short; the final fit uses all.
+        class_weight: As in train_model.
+        early_stopping: `median` ends a trial that after some folds is worse than the median of the others there.
+        goal: Stop as soon as a trial reaches this value of the objective.
+        max_failed_share: Give up when more than this share of the trials has failed.
+        sampler: `tpe` learns from the trials before; `random` does not.
+        confidence: Of the gain's interval.
+        resume: Adopt the finished trials of an earlier try of the same search in the same run.
+    """
+
+    trials: int = Field(default=16, ge=1, le=1000)
+    parallel: int = Field(default=2, ge=1, le=64)
+    timeout: Duration | None = None
+    trial_timeout: Duration = "1h"
+    objective: str | None = None
+    cv: CrossValidation = CrossValidation()
+    rows: int | None = Field(default=None, ge=2)
+    class_weight: dict[str, Any] = {}
+    early_stopping: Literal["median", "none"] = "median"
+    goal: float | None = None
+    max_failed_share: float = Field(default=0.5, ge=0, le=1)
+    sampler: Literal["tpe", "random"] = "tpe"
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    resume: bool = True

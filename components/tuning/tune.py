@@ -1,0 +1,263 @@
+"""The step tune_model: looks for better parameters than the baseline's, inside the training data only."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from headway.components._shared.artifacts import Artifact, Metrics, describe
+from headway.components._shared.config import parse
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.state import State, dump_json, run_id
+from headway.components._shared.steps import decided, keep_report, step
+from headway.components._shared.times import parse_duration
+from headway.components._shared.trial_specs import Setting, TrialSpec
+from headway.components._shared.tunings import Gain, Trial, TuningResult, write_tuning
+from headway.components.tuning.config import SearchSpace, Study
+from headway.components.tuning.decide import best_trial, gain, reached
+from headway.components.tuning.engines import Engine, Search, choose_engine
+from headway.components.tuning.report import write_failure_report, write_report
+
+log = logging.getLogger("headway")
+
+# So many first trials that all fail end the search at once.
+HOPELESS = 3
+
+
+@step("tune_model")
+def tune(
+    train_data: Artifact,
+    schema: Artifact,
+    tuning: Artifact,
+    metrics: Metrics,
+    report: Artifact,
+    *,
+    estimator: str,
+    params: Mapping[str, Any],
+    search_space: Mapping[str, Any],
+    study: Mapping[str, Any],
+    engine: str = "auto",
+    seed: int = 0,
+    state_uri: str | None = None,
+) -> None:
+    """Searches parameters and writes the best ones; see the component's docstring."""
+    space = parse(SearchSpace, search_space, parameter="search_space").root
+    plan = parse(Study, study, parameter="study")
+    spec = TrialSpec(
+        data=train_data.path,
+        schema_path=schema.path,
+        estimator=estimator,
+        params=dict(params),
+        searched=tuple(space),
+        class_weight=plan.class_weight,
+        objective=plan.objective,
+        cv=plan.cv,
+        rows=plan.rows,
+        seed=int(seed),
+    )
+    runner, why = choose_engine(engine)
+    started = time.monotonic()
+    with contextlib.closing(runner):
+        setting = runner.open(spec, plan)
+        log.info(f"tune_model: {why}; {setting.rows:,} of {setting.available:,} rows, {setting.cv}")
+        memory = _Memory(state_uri, spec, space, plan, setting) if plan.resume and state_uri else None
+        search = Search(
+            space=space,
+            study=plan,
+            setting=setting,
+            finished=memory.read() if memory else {},
+            keep=memory.keep if memory else _forget,
+            deadline=started + parse_duration(plan.timeout).total_seconds() if plan.timeout else None,
+        )
+        try:
+            trials, ending = _run(runner, search)
+        except _Hopeless as hopeless:
+            write_failure_report(report.path, hopeless.trials, setting, str(hopeless.error))
+            keep_report(report.path)
+            raise hopeless.error from None
+    result = _result(spec, search, trials, runner.name, ending)
+    write_tuning(result, tuning.path)
+    write_report(report.path, result, space, setting)
+    keep_report(report.path)
+    describe(
+        tuning,
+        trials=len(trials),
+        best_value=result.best_value,
+        estimator=estimator,
+        task=setting.task,
+        code_digest=result.code_digest,
+        data_fingerprint=result.data_fingerprint,
+        decision=result.reason,
+    )
+    measured = {
+        "best_value": result.best_value,
+        "baseline_value": result.baseline_value,
+        "gain": result.gain.value if result.gain else None,
+        "trials": float(len(trials)),
+        "failed_trials": float(sum(t.state == "failed" for t in trials)),
+    }
+    for name, value in measured.items():
+        if value is not None:
+            metrics.log_metric(name, value)
+    decided(
+        f"{len(trials)} trials, {result.reason}",
+        rows=setting.rows,
+        engine=why,
+        params=result.params,
+        best_value=result.best_value,
+        baseline_value=result.baseline_value,
+    )
+
+
+class _Hopeless(Exception):  # noqa: N818 - carries the evidence to the report
+    def __init__(self, error: HeadwayError, trials: list[Trial]) -> None:
+        self.error, self.trials = error, trials
+        super().__init__(str(error))
+
+
+def _run(runner: Engine, search: Search) -> tuple[list[Trial], str]:
+    """All trials, and why the search ended."""
+    study, setting = search.study, search.setting
+    trials: list[Trial] = []
+    begun = time.monotonic()
+    with contextlib.closing(runner.trials(search)) as coming:
+        for trial in coming:
+            trials.append(trial)
+            _tell(trial, trials, search, time.monotonic() - begun)
+            _give_up_if_hopeless(trials, study)
+            if reached(trial.value, study.goal, setting.direction):
+                return trials, f"ended at the goal {study.goal:g}"
+    if best_trial(trials, setting.direction) is None:
+        raise _Hopeless(_nothing_usable(trials, search), trials)
+    if len(trials) == study.trials or not search.space:
+        return trials, ""
+    if search.deadline is not None and time.monotonic() >= search.deadline:
+        return trials, f"ended by the timeout of {study.timeout} after {len(trials)} of {study.trials} trials"
+    return trials, f"the space holds no more than {len(trials)} different trials"
+
+
+def _give_up_if_hopeless(trials: list[Trial], study: Study) -> None:
+    failed = [t for t in trials if t.state == "failed"]
+    if len(failed) <= study.max_failed_share * study.trials and not len(failed) == len(trials) == HOPELESS:
+        return
+    error = HeadwayError(
+        "tuning.too_many_failed",
+        f"{len(failed)} of the first {len(trials)} trials failed: {_causes(failed)}.",
+        value=study.max_failed_share,
+        remedy="Correct the parameters or narrow the search space; study.max_failed_share says how many may fail.",
+    )
+    raise _Hopeless(error, trials)
+
+
+def _nothing_usable(trials: list[Trial], search: Search) -> HeadwayError:
+    failed = [t for t in trials if t.state == "failed"]
+    if failed:
+        return HeadwayError(
+            "tuning.too_many_failed",
+            f"No trial succeeded: {_causes(failed)}.",
+            remedy="Correct the parameters, or narrow the search space.",
+        )
+    return HeadwayError(
+        "tuning.timeout",
+        "Not even the baseline was finished in time.",
+        value=search.study.timeout,
+        remedy="Give study.timeout more time, or bound the work by study.rows.",
+    )
+
+
+def _causes(failed: list[Trial]) -> str:
+    causes = list(dict.fromkeys(t.cause or "" for t in failed))
+    return "; ".join(causes[:3]) + (f"; and {len(causes) - 3} other causes" if len(causes) > 3 else "")
+
+
+def _tell(trial: Trial, trials: list[Trial], search: Search, seconds: float) -> None:
+    """One progress line a trial, with a rate and an estimate."""
+    total = search.study.trials if search.space else 1
+    left = seconds / len(trials) * (total - len(trials))
+    says = (
+        f"{search.setting.objective} {trial.value:.5g}" if trial.value is not None else f"{trial.state}: {trial.cause}"
+    )
+    name = "baseline" if trial.number == 0 else f"trial {trial.number}"
+    log.info(f"tune_model: {name} {says} ({len(trials)}/{total}, {trial.seconds:.1f} s, about {left:.0f} s to go)")
+
+
+def _result(spec: TrialSpec, search: Search, trials: list[Trial], engine: str, ending: str) -> TuningResult:
+    setting = search.setting
+    best = best_trial(trials, setting.direction)
+    assert best is not None and best.value is not None  # noqa: PT018 - `_run` has seen to it
+    baseline = trials[0] if trials[0].state == "succeeded" else None
+    gained = None
+    if baseline is not None and best is not baseline:
+        gained = gain(best, baseline, trials, setting.direction, setting.test_to_train, search.study.confidence)
+    reason = _reason(search, trials, best, baseline, gained)
+    return TuningResult(
+        estimator=spec.estimator,
+        params=best.params,
+        objective=setting.objective,
+        direction=setting.direction,
+        best_trial=best.number,
+        best_value=best.value,
+        baseline_value=baseline.value if baseline else None,
+        gain=gained,
+        reason=f"{reason}; {ending}" if ending else reason,
+        engine=engine,
+        cv=setting.cv,
+        rows=setting.rows,
+        trials=tuple(trials),
+        code_digest=setting.code_digest,
+        data_fingerprint=setting.data_fingerprint,
+        schema_digest=setting.schema_digest,
+        seed=spec.seed,
+    )
+
+
+def _reason(search: Search, trials: list[Trial], best: Trial, baseline: Trial | None, gained: Gain | None) -> str:
+    name = search.setting.objective
+    if not search.space:
+        return f"empty search space: only the baseline was judged, {name} {best.value:.4f}"
+    if baseline is None:
+        return f"{name} {best.value:.4f} by trial {best.number}; the baseline failed: {trials[0].cause}"
+    if gained is None:
+        return f"no trial beat the baseline's {name} {best.value:.4f}"
+    sure = "" if gained.low > 0 else ", which may be chance"
+    return (
+        f"{name} {best.value:.4f} by trial {best.number}, {gained.value:+.4f} better than the baseline "
+        f"[{gained.low:+.4f}, {gained.high:+.4f}]{sure}"
+    )
+
+
+class _Memory:
+    """The finished trials of this search in this run, so that a killed step goes on where it was."""
+
+    def __init__(self, state_uri: str, spec: TrialSpec, space: Any, study: Study, setting: Setting) -> None:
+        what = {
+            "estimator": spec.estimator,
+            "params": spec.params,
+            "seed": spec.seed,
+            "space": {name: parameter.model_dump(mode="json") for name, parameter in space.items()},
+            "study": study.model_dump(mode="json", exclude={"timeout", "trial_timeout", "goal", "resume"}),
+            "setting": setting.model_dump(mode="json"),
+        }
+        digest = hashlib.sha256(dump_json(what)).hexdigest()
+        self._state = State(state_uri)
+        self._prefix = self._state.run_key(run_id() or "none", f"tuning/{digest}")
+
+    def keep(self, trial: Trial) -> None:
+        key = f"{self._prefix}/{trial.number:04d}.json"
+        self._state.storage.create(key, dump_json(trial.model_dump(mode="json")))
+
+    def read(self) -> dict[int, Trial]:
+        found = [json.loads(self._state.storage.read(stat.key)) for stat in self._state.storage.list(self._prefix)]
+        trials = [parse(Trial, record, parameter="trial") for record in found]
+        if trials:
+            log.info(f"tune_model: {len(trials)} trials are finished already and are adopted")
+        return {trial.number: trial for trial in trials}
+
+
+def _forget(_: Trial) -> None:
+    """Without a state folder nothing is kept."""
