@@ -8,20 +8,26 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from headway.components._shared.schemas import type_of
+
 Hashes = npt.NDArray[np.uint64]
 
 _LONGEST = 64  # bytes; longer strings are replaced by their sha256 first
 
 
-def stable_hash(frame: pl.DataFrame) -> Hashes:
+def stable_hash(frame: pl.DataFrame, seed: int = 0) -> Hashes:
     """One uint64 a row over the row's values, uniform and independent of row order.
 
     Integers hash alike in every width, times by their microseconds, strings by their UTF-8 bytes.
 
     Args:
         frame: Rows; columns of any type that a Schema knows.
+        seed: Another seed gives other hashes, independent of the first.
+
+    Raises:
+        HeadwayError: `schema.type_unsupported`.
     """
-    combined = np.full(frame.height, 0x9E3779B97F4A7C15, dtype=np.uint64)
+    combined = _mix(np.full(frame.height, seed % 2**64, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15))
     for column in frame:
         combined = _mix(combined * np.uint64(0xFF51AFD7ED558CCD) + _hash_column(column))
     return combined
@@ -35,7 +41,7 @@ def uniform(hashes: Hashes) -> npt.NDArray[np.float64]:
 def _hash_column(column: pl.Series) -> Hashes:
     missing = column.is_null().to_numpy()
     dtype = column.dtype
-    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+    if type_of(dtype) == "string":
         hashed = _hash_strings(column.cast(pl.String).fill_null(""))
     else:
         if isinstance(dtype, pl.Datetime):

@@ -1,1 +1,1 @@
-"""Parts a Dataset so that evaluation is honest."""
+"""Training and test rows that prove to be apart."""
