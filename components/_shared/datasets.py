@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import glob
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.state import dump_json
+from headway.components._shared.storage import cloud_options, open_storage
 
 FOOTER = "headway"
 MANIFEST = "manifest.json"
@@ -22,7 +30,7 @@ class Dataset:
     """A dataset that is there: where its shards are and what is known without reading their rows.
 
     Attributes:
-        shards: Paths or URIs of the Parquet files, sorted.
+        shards: Paths or URIs of the Parquet files, in order.
         columns: Name to polars type, in order.
         rows: Number of rows.
         size_bytes: Of all shards.
@@ -39,21 +47,33 @@ class Dataset:
 
     def scan(self) -> pl.LazyFrame:
         """All rows, lazily, shard by shard."""
-        return pl.scan_parquet(list(self.shards))
+        return _scan(self.shards)
 
     def read(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """All rows in memory, of some columns or of all."""
         frame = self.scan()
         return (frame if columns is None else frame.select(columns)).collect()
 
+    def time_span(self, column: str) -> tuple[datetime | None, datetime | None]:
+        """Earliest and latest time of a column; None where it has no value."""
+        low, high = self.scan().select(low=pl.col(column).min(), high=pl.col(column).max()).collect().row(0)
+        return low, high
+
+    def sources(self) -> list[Mapping[str, object]]:
+        """The files that the rows came from, each once: uri, size_bytes, modified, generation, checksum."""
+        found = {str(f["source"]): f["source"] for f in self.footers if isinstance(f.get("source"), dict)}
+        return [source for _, source in sorted(found.items()) if isinstance(source, dict)]
+
 
 def open_dataset(path: str | Path) -> Dataset:
-    """Opens a Dataset artifact.
+    """Opens a Dataset artifact: a folder of Parquet shards, or one whose only file is the manifest of shards elsewhere.
 
     Raises:
-        HeadwayError: `data.missing`, `data.empty`, `data.unreadable`, `data.shards_differ`.
+        HeadwayError: `data.missing`, `data.empty`, `data.unreadable`, `data.shards_differ`, `data.shard_missing`.
     """
     folder = Path(path)
+    if (folder / MANIFEST).is_file():
+        return read_manifest(json.loads((folder / MANIFEST).read_text()))
     shards = sorted(str(p) for p in folder.glob("*.parquet")) if folder.is_dir() else []
     if not shards:
         raise HeadwayError(
@@ -69,15 +89,14 @@ def open_dataset(path: str | Path) -> Dataset:
                 value=sorted({str(item) for item in set(schema.items()) ^ set(first.items())}),
                 remedy="Write the dataset again with one set of columns.",
             )
-    rows = int(pl.scan_parquet(shards).select(pl.len()).collect().item())
+    rows = _rows(shards)
     if rows == 0:
         raise HeadwayError(
             "data.empty", "The dataset has no rows.", value=str(path), remedy="Widen the window or the row filter."
         )
-    hashes = [_sha256(Path(shard)) for shard in shards]
-    footers = tuple(json.loads(pl.read_parquet_metadata(shard).get(FOOTER, "{}")) for shard in shards)
+    hashes = [content_sha256(Path(shard)) for shard in shards]
     size = sum(Path(shard).stat().st_size for shard in shards)
-    return Dataset(tuple(shards), first, rows, size, fingerprint(hashes), footers)
+    return Dataset(tuple(shards), first, rows, size, fingerprint(hashes), tuple(_footer(shard) for shard in shards))
 
 
 def write_dataset(
@@ -89,31 +108,112 @@ def write_dataset(
         frames: Shard name (without ending) to rows; all of the same columns and types.
         path: The artifact's folder; replaced if it is there.
         footer: JSON values for each shard's Parquet footer.
+
+    Raises:
+        HeadwayError: `data.write_failed`, and whatever `open_dataset` finds wrong.
     """
-    target = Path(path)
-    aside = target.with_name(f".aside-{target.name}")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
+    with whole_folder(path) as aside:
         for name, frame in frames.items():
             write_shard(frame, aside / f"{name}.parquet", footer or {})
-        shutil.rmtree(target, ignore_errors=True)
-        aside.rename(target)
-    except OSError as error:
-        raise HeadwayError(
-            "data.write_failed",
-            f"The dataset could not be written: {error.strerror or error}.",
-            value=str(target),
-            remedy="Free space or choose another place; nothing half-written was left.",
-        ) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return open_dataset(target)
+    return open_dataset(path)
 
 
 def write_shard(frame: pl.DataFrame, path: Path, footer: Mapping[str, object]) -> None:
-    """Writes one Parquet shard with our footer; the same rows and footer give the same bytes."""
-    frame.write_parquet(path, compression="zstd", metadata={FOOTER: json.dumps(footer, sort_keys=True)})
+    """Writes one Parquet shard with our footer; the same rows and footer give the same bytes.
+
+    Raises:
+        HeadwayError: `data.write_failed`.
+    """
+    try:
+        frame.write_parquet(path, compression="zstd", metadata={FOOTER: json.dumps(footer, sort_keys=True)})
+    except (OSError, pl.exceptions.ComputeError) as error:
+        raise write_failed(path, error) from error
+
+
+@contextlib.contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """A folder to fill that gets its name, replacing what was there, only when everything inside is written.
+
+    Folders that killed writers left beside it are removed; those of living ones are locked and stay.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target)
+        with _locked_aside(target) as aside:
+            yield aside
+            aside.chmod(0o755)
+            _replace(aside, target)
+    except OSError as error:
+        raise write_failed(target, error) from error
+
+
+def write_failed(path: Path, error: Exception) -> HeadwayError:
+    """The error of a disk that is full or may not be written."""
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error).rpartition("underlying IO error: ")[2]
+    return HeadwayError(
+        "data.write_failed",
+        f"The dataset could not be written: {reason}.",
+        value=str(path),
+        remedy="Free space or choose another place; nothing half-written was left.",
+    )
+
+
+def publish(dataset: Dataset, data_uri: str) -> dict[str, object]:
+    """Copies a dataset's shards to a folder, `gs://` or `s3://` place, each only if absent, and gives their manifest.
+
+    Shards are named by their content, so that a second try, another writer or another dataset with the same shard
+    finds it there.
+    """
+    storage = open_storage(data_uri)
+    shards = []
+    for shard, footer in zip(dataset.shards, dataset.footers, strict=True):
+        digest = content_sha256(Path(shard))
+        key = f"{digest}.parquet"
+        storage.upload(Path(shard), key)
+        stat = storage.stat(key)
+        shards.append(
+            {
+                "uri": f"{storage.uri}/{key}",
+                "rows": _rows([shard]),
+                "size_bytes": stat.size_bytes if stat else 0,
+                "content_sha256": digest,
+                "footer": footer,
+            }
+        )
+    return {"schema_version": 1, "kind": "dataset", "fingerprint": dataset.fingerprint, "shards": shards}
+
+
+def write_manifest(manifest: Mapping[str, object], path: str | Path) -> None:
+    """Writes the manifest form of a Dataset artifact: a folder whose only file is `manifest.json`."""
+    with whole_folder(path) as aside:
+        (aside / MANIFEST).write_bytes(dump_json(manifest))
+
+
+def read_manifest(manifest: Mapping[str, object]) -> Dataset:
+    """The dataset that a manifest describes; looks whether every shard is there, reads none of their rows.
+
+    Raises:
+        HeadwayError: `data.manifest_unreadable`, `data.shard_missing`, `data.unreadable`.
+    """
+    shards = manifest.get("shards")
+    if manifest.get("schema_version") != 1 or not isinstance(shards, list) or not shards:
+        raise HeadwayError(
+            "data.manifest_unreadable",
+            f"{MANIFEST} is not a dataset's manifest that this version reads.",
+            value=manifest.get("schema_version"),
+            remedy="Ingest the data again with this version of the suite.",
+        )
+    uris = tuple(str(shard["uri"]) for shard in shards)
+    _require_shards({str(shard["uri"]): int(shard["size_bytes"]) for shard in shards})
+    return Dataset(
+        shards=uris,
+        columns=_shard_schema(uris[0]),
+        rows=sum(int(shard["rows"]) for shard in shards),
+        size_bytes=sum(int(shard["size_bytes"]) for shard in shards),
+        fingerprint=fingerprint([str(shard["content_sha256"]) for shard in shards]),
+        footers=tuple(shard["footer"] for shard in shards),
+    )
 
 
 def fingerprint(shard_hashes: Sequence[str]) -> str:
@@ -121,14 +221,35 @@ def fingerprint(shard_hashes: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(sorted(shard_hashes)).encode()).hexdigest()
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def content_sha256(shard: Path) -> str:
+    """sha256 over a shard's columns, types and data, without its footer: where rows came from is not what they are."""
+    digest = hashlib.sha256(repr([(n, str(t)) for n, t in _shard_schema(str(shard)).items()]).encode())
+    with shard.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        data = file.tell() - int.from_bytes(file.read(4), "little")
+        file.seek(0)
+        while data > 0 and (block := file.read(min(data, 1 << 20))):
+            digest.update(block)
+            data -= len(block)
+    return digest.hexdigest()
+
+
+def _scan(shards: Sequence[str]) -> pl.LazyFrame:
+    return pl.scan_parquet(list(shards), glob=False, storage_options=cloud_options(shards[0]))
+
+
+def _rows(shards: Sequence[str]) -> int:
+    return int(_scan(shards).select(pl.len()).collect().item())
+
+
+def _footer(shard: str) -> dict[str, object]:
+    footer: dict[str, object] = json.loads(pl.read_parquet_metadata(shard).get(FOOTER, "{}"))
+    return footer
 
 
 def _shard_schema(shard: str) -> dict[str, pl.DataType]:
     try:
-        return dict(pl.read_parquet_schema(shard))
+        return dict(_scan([shard]).collect_schema())
     except (pl.exceptions.PolarsError, OSError) as error:
         raise HeadwayError(
             "data.unreadable",
@@ -136,3 +257,61 @@ def _shard_schema(shard: str) -> dict[str, pl.DataType]:
             value=shard,
             remedy="Write the dataset again; the file is truncated or not Parquet.",
         ) from None
+
+
+def _require_shards(sizes: Mapping[str, int]) -> None:
+    """Every shard of a manifest lies where it says, in its size."""
+    for place in sorted({uri.rpartition("/")[0] for uri in sizes}):
+        there = {f"{place}/{stat.key}": stat.size_bytes for stat in open_storage(place).list()}
+        lost = [u for u, size in sizes.items() if u.rpartition("/")[0] == place and there.get(u) != size]
+        if lost:
+            raise HeadwayError(
+                "data.shard_missing",
+                f"{len(lost)} of {len(sizes)} shards of the dataset are gone or were changed.",
+                value=lost[0],
+                remedy="Ingest the data again, and keep lifecycle rules away from data_uri.",
+            )
+
+
+@contextlib.contextmanager
+def _locked_aside(target: Path) -> Iterator[Path]:
+    """An empty folder beside the target that no sweep takes away while this process lives."""
+    while True:
+        aside = Path(tempfile.mkdtemp(prefix=f".aside-{target.name}-", dir=target.parent))
+        handle = os.open(aside, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if aside.exists():
+            break
+        os.close(handle)
+    try:
+        yield aside
+    finally:
+        os.close(handle)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _replace(aside: Path, target: Path) -> None:
+    """Gives a complete folder its name; of two writers at the same time each leaves a whole one, the last one stays."""
+    with _locked_aside(target) as old:
+        for attempt in range(100):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(target, old / str(attempt))
+            try:
+                os.replace(aside, target)
+            except OSError:
+                if not target.exists() or attempt == 99:
+                    raise
+            else:
+                return
+
+
+def _sweep(target: Path) -> None:
+    """Removes what killed writers of the same folder left: the kernel drops a lock with the process that held it."""
+    for left in target.parent.glob(f".aside-{glob.escape(target.name)}-*"):
+        with contextlib.suppress(OSError):
+            handle = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(handle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ class Storage(Protocol):
         """Size, time, generation and checksum, or None if there is no such object."""
 
     def list(self, prefix: str = "") -> list[Stat]:
-        """All objects below a prefix, sorted by key."""
+        """The object of that name and all objects in the folder of that name, sorted by key; all without a prefix."""
 
     def delete(self, key: str) -> None:
         """Removes an object; absent ones are no error."""
@@ -68,11 +69,50 @@ def open_storage(uri: str) -> Storage:
     scheme = uri.partition("://")[0] if "://" in uri else "file"
     if scheme == "file":
         return FolderStorage(Path(uri.removeprefix("file://")))
+    if scheme == "gs":
+        from headway.components._shared.gcs import GcsStorage
+
+        return GcsStorage(uri)
+    if scheme == "s3":
+        from headway.components._shared.s3 import S3Storage
+
+        return S3Storage(uri)
     raise HeadwayError(
         "storage.scheme_unknown",
         "No store is known for this address.",
         value=uri,
         remedy="Use a local folder, gs://bucket/prefix or s3://bucket/prefix.",
+    )
+
+
+def cloud_options(uri: str) -> dict[str, str] | None:
+    """What polars must be told to read an address as the stores here do; None leaves it to the environment."""
+    emulator = os.environ.get("STORAGE_EMULATOR_HOST")
+    if uri.startswith("gs://") and emulator:
+        return {"google_skip_signature": "true", "google_base_url": emulator, "allow_http": "true"}
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    if uri.startswith("s3://") and endpoint.startswith("http://"):
+        return {"aws_endpoint_url": endpoint, "allow_http": "true"}
+    return None
+
+
+def bucket_and_prefix(uri: str) -> tuple[str, str]:
+    """`scheme://bucket/some/prefix` as `bucket` and `some/prefix/`; the prefix is empty for a bare bucket."""
+    bucket, _, prefix = uri.partition("://")[2].partition("/")
+    if not bucket:
+        raise HeadwayError(
+            "storage.bucket_missing", "The address names no bucket.", value=uri, remedy="Write scheme://bucket/prefix."
+        )
+    return bucket, f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+
+
+def not_found(address: str) -> HeadwayError:
+    """There is no object at an address."""
+    return HeadwayError(
+        "storage.not_found",
+        "There is no such object.",
+        value=address,
+        remedy="Check the address, and whether the step that writes it has run.",
     )
 
 
@@ -87,20 +127,15 @@ class FolderStorage:
         try:
             return self._path(key).read_bytes()
         except FileNotFoundError:
-            raise HeadwayError(
-                "storage.not_found",
-                "There is no such object.",
-                value=f"{self.uri}/{key}",
-                remedy="Check the address, and whether the step that writes it has run.",
-            ) from None
+            raise not_found(f"{self.uri}/{key}") from None
 
     def write(self, key: str, data: bytes) -> None:
-        with _written_aside(self._path(key)) as aside:
+        with written_aside(self._path(key)) as aside:
             aside.write_bytes(data)
             os.replace(aside, self._path(key))
 
     def create(self, key: str, data: bytes) -> bool:
-        with _written_aside(self._path(key)) as aside:
+        with written_aside(self._path(key)) as aside:
             aside.write_bytes(data)
             return _link(aside, self._path(key))
 
@@ -121,12 +156,16 @@ class FolderStorage:
         self._path(key).unlink(missing_ok=True)
 
     def download(self, key: str, path: Path) -> None:
-        with _written_aside(path) as aside:
-            aside.write_bytes(self.read(key))
+        if self.stat(key) is None:
+            raise not_found(f"{self.uri}/{key}")
+        with written_aside(path) as aside:
+            shutil.copyfile(self._path(key), aside)
             os.replace(aside, path)
 
     def upload(self, path: Path, key: str) -> bool:
-        return self.create(key, path.read_bytes())
+        with written_aside(self._path(key)) as aside:
+            shutil.copyfile(path, aside)
+            return _link(aside, self._path(key))
 
     def _path(self, key: str) -> Path:
         path = (self.root / key).resolve() if key else self.root
@@ -141,7 +180,7 @@ class FolderStorage:
 
 
 @contextlib.contextmanager
-def _written_aside(target: Path) -> Iterator[Path]:
+def written_aside(target: Path) -> Iterator[Path]:
     """A temporary file beside the target, removed afterwards whatever happens."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".aside-", dir=target.parent)
