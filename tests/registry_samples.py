@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,7 @@ from headway.components._shared.artifacts import (
     read_manifest,
     write_manifest,
 )
+from headway.components._shared.mlflow_client import Client
 from headway.components._shared.schemas import Column, Schema
 from headway.components._shared.verdicts import GateOutcome, SliceOutcome, Verdict, write_verdict
 
@@ -112,3 +116,17 @@ class Outputs:
 def outputs(folder: Path) -> Outputs:
     """Places for the outputs of register_model."""
     return Outputs(LocalArtifact(str(folder / "registration.json")), LocalArtifact(str(folder / "card.html")))
+
+
+def new_state(folder: Path) -> str:
+    """A state folder with an empty registry; its database is a copy, since making one takes seconds."""
+    folder.mkdir(parents=True)
+    shutil.copy(_database(), folder / "mlflow.db")
+    return str(folder)
+
+
+@functools.cache
+def _database() -> Path:
+    path = Path(tempfile.mkdtemp(prefix="headway-test-")) / "mlflow.db"
+    Client(f"sqlite:///{path}")
+    return path

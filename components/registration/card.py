@@ -76,7 +76,7 @@ def worries(card: Card) -> list[str]:
     if verdict.champion_digest is None:
         found.append("It was compared with no champion: that it is good enough rests on its limits alone.")
     if not card.use.purpose:
-        found.append("Nobody has said what it is for; pass `intended_use` to register_model.")
+        found.append("Nobody has said what it is for; give register_model its intended_use.")
     if not card.use.owner:
         found.append("Nobody is named who answers for it.")
     if not verdict.slices:

@@ -70,7 +70,7 @@ def _lead(card: Card) -> str:
 
 def _purpose(card: Card) -> list[Block]:
     use = card.use
-    blocks = [text(use.purpose or "Nobody has said so yet: pass `intended_use` to register_model.")]
+    blocks = [text(use.purpose or "Nobody has said so yet: give register_model its intended_use.")]
     said = {label: value for label, value in (("Owner", use.owner), ("Users", use.users)) if value}
     if said:
         blocks.append(facts(said))
@@ -124,8 +124,8 @@ def _data(card: Card) -> list[Block]:
         facts(
             {
                 "Rows": profile.rows if profile else None,
-                "Time": span(card) or "no time column",
-                "Fingerprint": mono(manifest.data_fingerprint),
+                "Time": span(card) or "not known",
+                "Fingerprint": mono(manifest.data_fingerprint[:16]),
                 "Schema": f"version {manifest.schema_.version}, by {manifest.schema_.curated_by or 'inference'}",
             }
         )
