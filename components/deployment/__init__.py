@@ -1,1 +1,1 @@
-"""Brings a released model to traffic, guarded."""
+"""Deployment: brings a blessed model to traffic, or leaves the stable one where it is."""

@@ -14,10 +14,8 @@ from kserve.errors import InvalidInput
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import LoadedModel, Predictions
-from headway.components.serving.requests import DATATYPES, Inputs, Tensor
-
-PREDICTION = "prediction"
-PROBABILITY = "probability_"
+from headway.components._shared.inference import DATATYPES, PREDICTION, PROBABILITY
+from headway.components.serving.requests import Inputs, Tensor
 
 
 class Refusal(InvalidInput):  # type: ignore[misc]

@@ -11,18 +11,8 @@ import polars as pl
 
 from headway.components._shared.artifacts import ModelManifest
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.inference import DATATYPES
 
-# Feature type to the tensor types of the Open Inference Protocol that may carry it, the first one being the usual.
-_INTEGERS = ("INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8")
-_FLOATS = ("FP64", "FP32", "FP16")
-DATATYPES: Mapping[str, tuple[str, ...]] = {
-    "integer": (*_INTEGERS, *_FLOATS),
-    "number": (*_FLOATS, *_INTEGERS),
-    "string": ("BYTES",),
-    "boolean": ("BOOL",),
-    "date": ("BYTES",),
-    "datetime": ("BYTES",),
-}
 _POLARS: Mapping[str, pl.DataType] = {
     "integer": pl.Int64(),
     "number": pl.Float64(),

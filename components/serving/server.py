@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,11 +26,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from headway.components._shared.artifacts import verify_model
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
+from headway.components._shared.inference import DIGEST_HEADER
 from headway.components.serving.model import Refusal, TabularModel
 
 log = logging.getLogger("headway.serving")
 
-DIGEST_HEADER = "headway-model-digest"
 MAX_BODY_BYTES = 16 * 2**20
 # kserve has more routes (load and unload of models, explanations, versions); a client of ours needs these.
 _ROUTES = re.compile(
@@ -100,7 +102,10 @@ class Server(ModelServer):  # type: ignore[misc]
 
     async def _serve(self) -> None:
         rest = self._rest_server
-        rest.config.host, rest.config.fd = self.host, self.fd
+        rest.config.host = self.host
+        if self.fd is not None:
+            # Not by uvicorn's option `fd`: it takes every socket for a Unix one, and answers then wait 40 ms (Nagle).
+            rest._server.serve = partial(rest._server.serve, sockets=[socket.socket(fileno=self.fd)])
         kserves_handlers = rest._add_exception_handlers
 
         def add_exception_handlers(app: Any) -> None:

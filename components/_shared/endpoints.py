@@ -1,0 +1,172 @@
+"""The endpoints of this machine: what each one serves, kept below the state folder, and how to list and stop them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from headway.components._shared import processes
+from headway.components._shared.audit import record_event
+from headway.components._shared.config import Config, parse
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.state import State, checked_model_name, dump_json
+
+ROUTER = "router"
+_RECORD = "endpoint.json"
+_STOP_GRACE_S = 10.0
+
+
+class Backend(Config):
+    """A model server behind an endpoint, with all that is needed to start it again.
+
+    Attributes:
+        process: Its name among the endpoint's processes.
+        port: Where it listens on 127.0.0.1; callers use the endpoint's own port.
+        model_digest: What it serves.
+        manifest_sha256: Of that model's manifest, from its verdict.
+        threshold: Decision threshold of the verdict.
+        max_rows: Most rows of one request.
+        version: Version in the registry.
+        environment: dev, staging or prod.
+    """
+
+    process: str
+    port: int
+    model_digest: str
+    manifest_sha256: str
+    threshold: float | None = None
+    max_rows: int
+    version: str | None = None
+    environment: str
+
+
+class Endpoint(Config):
+    """One endpoint's record; the router follows it, so replacing the file is what moves the traffic.
+
+    Attributes:
+        model_name: The name in the address.
+        port: The address that stays the same over all deployments.
+        stopped: Whether someone stopped it on purpose.
+        current: What has the traffic.
+        previous: The release before it, to roll back to.
+    """
+
+    schema_version: Literal[1] = 1
+    model_name: str
+    port: int
+    stopped: bool = False
+    current: Backend
+    previous: Backend | None = None
+
+    @property
+    def url(self) -> str:
+        """The address that callers use."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass(frozen=True)
+class Status:
+    """An endpoint as `headway endpoint list` shows it: `serving`, `stopped` on purpose, or `down`."""
+
+    endpoint: Endpoint
+    state: Literal["serving", "stopped", "down"]
+
+
+def endpoint_folder(state_uri: str, model_name: str) -> Path:
+    """Where an endpoint's record, locks and logs are.
+
+    Raises:
+        HeadwayError: `endpoint.state_remote`: processes of this machine are not kept in a bucket.
+    """
+    return _root(state_uri) / checked_model_name(model_name)
+
+
+def read_endpoint(folder: Path) -> Endpoint | None:
+    """An endpoint's record, or None where there is none yet."""
+    try:
+        record = json.loads((folder / _RECORD).read_bytes())
+    except FileNotFoundError:
+        return None
+    return parse(Endpoint, record, parameter=_RECORD)
+
+
+def write_endpoint(folder: Path, endpoint: Endpoint | None) -> None:
+    """Replaces an endpoint's record in one piece; None removes it."""
+    if endpoint is None:
+        (folder / _RECORD).unlink(missing_ok=True)
+        return
+    aside = folder / f".aside-{_RECORD}"
+    aside.write_bytes(dump_json(endpoint.model_dump(mode="json")))
+    aside.replace(folder / _RECORD)
+
+
+def list_endpoints(state_uri: str) -> list[Status]:
+    """Every endpoint of a state folder, by name."""
+    found = []
+    for folder in sorted(path.parent for path in _root(state_uri).glob(f"*/{_RECORD}")):
+        endpoint = read_endpoint(folder)
+        if endpoint is not None:
+            lives = {ROUTER, endpoint.current.process} <= set(processes.living(folder))
+            found.append(Status(endpoint, "serving" if lives else "stopped" if endpoint.stopped else "down"))
+    return found
+
+
+def stop_endpoint(state_uri: str, model_name: str) -> Endpoint:
+    """Ends an endpoint's processes; its address, its release and the one before it stay on record.
+
+    Raises:
+        HeadwayError: `endpoint.unknown`, or `endpoint.busy` while a deployment is under way.
+    """
+    folder = endpoint_folder(state_uri, model_name)
+    endpoint = read_endpoint(folder)
+    if endpoint is None:
+        names = [status.endpoint.model_name for status in list_endpoints(state_uri)]
+        raise HeadwayError(
+            "endpoint.unknown",
+            "There is no such endpoint.",
+            value=model_name,
+            remedy=f"Endpoints of {state_uri}: {', '.join(names) or 'none'}.",
+        )
+    with deploying(folder, model_name, patience_s=_STOP_GRACE_S):
+        for name in processes.living(folder):
+            processes.stop(folder, name, grace_s=_STOP_GRACE_S)
+        endpoint = read_endpoint(folder) or endpoint
+        if not endpoint.stopped:
+            digest, evidence = endpoint.current.model_digest, {"endpoint": endpoint.url}
+            record_event(State(state_uri), model_name, "stopped", model_digest=digest, evidence=evidence)
+            endpoint = endpoint.model_copy(update={"stopped": True})
+            write_endpoint(folder, endpoint)
+    return endpoint
+
+
+@contextlib.contextmanager
+def deploying(folder: Path, model_name: str, *, patience_s: float) -> Iterator[None]:
+    """Only one at a time changes an endpoint; a holder that dies gives the lock back.
+
+    Raises:
+        HeadwayError: `endpoint.busy`.
+    """
+    with processes.exclusive(folder / "deploy.lock", patience_s=patience_s) as mine:
+        if not mine:
+            raise HeadwayError(
+                "endpoint.busy",
+                f"Another deployment to this endpoint has been under way for {patience_s:.0f} s.",
+                value=model_name,
+                remedy="Wait until it has ended and run the step again.",
+            )
+        yield
+
+
+def _root(state_uri: str) -> Path:
+    if "://" in state_uri and not state_uri.startswith("file://"):
+        raise HeadwayError(
+            "endpoint.state_remote",
+            "Endpoints of this machine need a local state folder.",
+            value=state_uri,
+            remedy="Give a folder as state_uri, or deploy with the engine kserve.",
+        )
+    return Path(state_uri.removeprefix("file://")).absolute() / "endpoints"

@@ -1,0 +1,250 @@
+"""What a candidate must show before it gets traffic: the evaluation's answers, speed, and refusal of bad requests."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from headway.components._shared.artifacts import ModelManifest
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.inference import PREDICTION, PROBABILITY, request_of
+from headway.components._shared.schemas import require_columns
+from headway.components.deployment.caller import Answer, Caller
+from headway.components.deployment.config import LatencyGate, Serving
+from headway.components.deployment.record import Check
+
+GOLDEN = "golden rows"
+BAD_REQUESTS = "bad requests"
+_CHUNK = 100
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Rows whose predictions are known from the evaluation.
+
+    Attributes:
+        rows: Features and expected outputs.
+        manifest: Of the model.
+    """
+
+    rows: pl.DataFrame
+    manifest: ModelManifest
+
+    def __post_init__(self) -> None:
+        """Checks that features and predictions are there."""
+        wanted = [*(f.name for f in self.manifest.features), PREDICTION]
+        require_columns(self.rows.columns, wanted, what="The golden dataset")
+
+    def request(self, start: int, count: int = 1) -> bytes:
+        """A v2 request for some of the rows."""
+        return json.dumps(request_of(self.rows[start : start + count], self.manifest.features)).encode()
+
+    def expected(self) -> Mapping[str, Sequence[object]]:
+        """Output name to values."""
+        outputs = [PREDICTION, *(c for c in self.rows.columns if c.startswith(PROBABILITY))]
+        return {name: self.rows[name].to_list() for name in outputs}
+
+
+def run_checks(url: str, model_name: str, golden: Golden, serving: Serving) -> Iterator[Check]:
+    """Every check in order, each done when the caller asks for the next one."""
+    caller = Caller(url, model_name)
+    yield golden_rows(caller, golden, serving.tolerance)
+    yield bad_requests(caller, golden, serving.max_rows)
+    yield from latency(caller, golden, serving)
+
+
+def golden_rows(caller: Caller, golden: Golden, tolerance: float) -> Check:
+    """Whether the server predicts every golden row as the evaluation did."""
+    rows = golden.rows.height
+    differing: set[int] = set()
+    largest = 0.0
+    for start in range(0, rows, _CHUNK):
+        answer = caller.infer(golden.request(start, _CHUNK))
+        if answer.status != 200:
+            return _check_golden(tolerance, f"status {answer.status} for rows from {start}: {_error(answer)}")
+        wrong, distance = compare(golden, answer.body, start, tolerance)
+        differing |= wrong
+        largest = max(largest, distance)
+    if differing:
+        places = ", ".join(map(str, sorted(differing)[:5]))
+        return _check_golden(
+            tolerance,
+            f"{len(differing)} of {rows} rows differ (positions {places}{', ...' if len(differing) > 5 else ''})",
+            {"rows": rows, "differing": len(differing)} | ({"largest_distance": largest} if largest < math.inf else {}),
+        )
+    return Check(
+        check=GOLDEN,
+        limit=_golden_limit(tolerance),
+        value=f"all {rows} rows as in the evaluation",
+        passed=True,
+        measured={"rows": rows, "differing": 0, "largest_distance": largest},
+    )
+
+
+def compare(golden: Golden, body: Mapping[str, object], start: int, tolerance: float) -> tuple[set[int], float]:
+    """Positions of the rows that were answered otherwise than expected, and the largest distance of a number."""
+    outputs = body.get("outputs")
+    got = {o["name"]: o["data"] for o in outputs} if isinstance(outputs, list) else {}
+    differing: set[int] = set()
+    largest = 0.0
+    for name, values in golden.expected().items():
+        label = name == PREDICTION and golden.manifest.task != "regression"
+        wanted = values[start : start + _CHUNK]
+        answered = got.get(name, [])
+        if len(answered) != len(wanted):
+            return set(range(start, start + len(wanted))), math.inf
+        for position, (want, have) in enumerate(zip(wanted, answered, strict=True), start):
+            distance = _distance(want, have)
+            if distance > (0 if label else tolerance):
+                differing.add(position)
+            largest = max(largest, distance)
+    return differing, largest
+
+
+def bad_requests(caller: Caller, golden: Golden, max_rows: int) -> Check:
+    """Whether requests that the model was not made for are refused with a 4xx."""
+    results = {name: caller.post(path, body) for name, path, body in malformed(caller, golden, max_rows)}
+    wrong = {name: answer.status for name, answer in results.items() if not 400 <= answer.status < 500}
+    return Check(
+        check=BAD_REQUESTS,
+        limit="each one answered with a 4xx",
+        value=(
+            "; ".join(f"{name}: {status or 'no answer'}" for name, status in wrong.items())
+            or f"{len(results)} kinds refused"
+        ),
+        passed=not wrong,
+        measured={"kinds": len(results), "accepted": len(wrong)},
+    )
+
+
+def malformed(caller: Caller, golden: Golden, max_rows: int) -> list[tuple[str, str, bytes]]:
+    """Name, path and body of requests that must be refused."""
+    infer = f"/v2/models/{caller.model_name}/infer"
+    predict = f"/v1/models/{caller.model_name}:predict"
+    good = json.loads(golden.request(0))["inputs"]
+    first, rest = good[0], good[1:]
+    text = [f for f in golden.manifest.features if f.type == "string"]
+    numbers = [f for f in golden.manifest.features if f.type in ("integer", "number")]
+
+    def with_data(name: str, data: list[object]) -> bytes:
+        return _body([{**t, "data": data, "shape": [len(data)]} if t["name"] == name else t for t in good])
+
+    kinds = [
+        ("no JSON", infer, b"{"),
+        ("no inputs", infer, b"{}"),
+        ("a column missing", infer, _body(rest)),
+        ("an unknown column", infer, _body([*good, {**first, "name": "no such column"}])),
+        ("a column twice", infer, _body([*good, first])),
+        ("wrong shape", infer, _body([{**first, "shape": [2]}, *rest])),
+        ("unknown datatype", infer, _body([{**first, "datatype": "COMPLEX"}, *rest])),
+        ("no rows", infer, _body([{**t, "shape": [0], "data": []} for t in good])),
+        ("too many rows", predict, json.dumps({"instances": [0] * (max_rows + 1)}).encode()),
+        ("v1 without instances", predict, b'{"rows": []}'),
+        ("another model", "/v2/models/no-such-model/infer", _body(good)),
+        ("unload the model", f"/v2/repository/models/{caller.model_name}/unload", b""),
+    ]
+    if rest:
+        longer = {**first, "shape": [2], "data": first["data"] * 2}
+        kinds.append(("columns of different length", infer, _body([longer, *rest])))
+    kinds += [("a number as text", infer, with_data(f.name, ["many"])) for f in numbers[:1]]
+    kinds += [("not a number", infer, with_data(f.name, [math.nan])) for f in numbers[:1]]
+    kinds += [("infinity", infer, with_data(f.name, [math.inf])) for f in numbers[:1]]
+    kinds += [("text as a number", infer, with_data(f.name, [7])) for f in text[:1]]
+    return kinds
+
+
+def latency(caller: Caller, golden: Golden, serving: Serving) -> Iterator[Check]:
+    """How fast single rows are answered, golden rows in turn; and that each is answered alone as it is among others."""
+    gate = serving.latency
+    bodies = [golden.request(i) for i in range(min(golden.rows.height, gate.requests))]
+    for i in range(gate.warm_up):
+        caller.infer(bodies[i % len(bodies)])
+    seconds: list[float] = []
+    differing: set[int] = set()
+    deadline = time.monotonic() + gate.max_seconds
+    while len(seconds) < gate.requests and (time.monotonic() < deadline or len(seconds) < 20):
+        position = len(seconds) % len(bodies)
+        answer = caller.infer(bodies[position])
+        if answer.status != 200:
+            yield _check_golden(serving.tolerance, f"status {answer.status} for row {position}: {_error(answer)}")
+            return
+        seconds.append(answer.seconds)
+        alone = Golden(golden.rows[position : position + 1], golden.manifest)
+        if compare(alone, answer.body, 0, serving.tolerance)[0]:
+            differing.add(position)
+    if differing:
+        yield _check_golden(serving.tolerance, f"{len(differing)} rows are answered otherwise when they come alone")
+    yield _check_latency("median latency", 0.5, seconds, gate.p50_ms, gate)
+    yield _check_latency("99th percentile of latency", 0.99, seconds, gate.p99_ms, gate)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least `share` of the values do not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def failure(check: Check, log_end: str) -> HeadwayError:
+    """The error for a check that was not passed."""
+    code, remedy = _FAILURES.get(check.check, _TOO_SLOW)
+    return HeadwayError(
+        code,
+        f"The candidate did not pass {check.check!r}: {check.value}; allowed: {check.limit}. "
+        f"The version before it keeps the traffic. The end of the candidate's log:\n{log_end or '(empty)'}",
+        remedy=remedy,
+    )
+
+
+_FAILURES = {
+    GOLDEN: (
+        "deployment.golden_differ",
+        "Serve with the libraries that trained the model; if they are the same, report it.",
+    ),
+    BAD_REQUESTS: ("deployment.bad_request_accepted", "Report it: the model server must refuse these."),
+}
+_TOO_SLOW = ("deployment.too_slow", "Use a smaller model or a faster machine, or other limits in serving.latency.")
+
+
+def _check_latency(name: str, share: float, seconds: Sequence[float], limit_ms: float, gate: LatencyGate) -> Check:
+    measured = percentile(seconds, share) * 1000
+    return Check(
+        check=name,
+        limit=f"at most {limit_ms:g} ms",
+        value=f"{measured:.1f} ms over {len(seconds)} requests of one row after {gate.warm_up} of warm-up",
+        passed=measured <= limit_ms,
+        measured={"milliseconds": measured, "limit_milliseconds": limit_ms, "requests": len(seconds)},
+    )
+
+
+def _check_golden(tolerance: float, value: str, measured: dict[str, float] | None = None) -> Check:
+    return Check(check=GOLDEN, limit=_golden_limit(tolerance), value=value, passed=False, measured=measured or {})
+
+
+def _golden_limit(tolerance: float) -> str:
+    return f"labels equal, numbers within {tolerance:g}"
+
+
+def _distance(want: object, have: object) -> float:
+    """0 for equal values; for numbers their distance, relative above 1; infinite for what cannot be compared."""
+    if _is_number(want) and _is_number(have):
+        assert isinstance(want, int | float)
+        assert isinstance(have, int | float)
+        return abs(want - have) / max(1.0, abs(want))
+    return 0.0 if want == have and isinstance(want, bool) == isinstance(have, bool) else math.inf
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _body(inputs: list[dict[str, object]]) -> bytes:
+    return json.dumps({"inputs": inputs}).encode()
+
+
+def _error(answer: Answer) -> str:
+    return str(answer.body.get("error", "") if isinstance(answer.body, dict) else "")[:300]

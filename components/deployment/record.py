@@ -1,0 +1,89 @@
+"""What a deployment leaves behind: its record, with every check and what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from headway.components._shared.config import Config
+from headway.components._shared.state import dump_json
+
+Outcome = Literal["deployed", "unchanged", "refused", "failed"]
+
+
+class Check(Config):
+    """One thing that a candidate must show.
+
+    Attributes:
+        check: What was checked.
+        limit: What is allowed, in words.
+        value: What was seen, in words.
+        passed: Whether it is allowed.
+        measured: Numbers behind it, by name with their unit.
+    """
+
+    check: str
+    limit: str
+    value: str
+    passed: bool
+    measured: dict[str, float] = {}
+
+
+class Phase(Config):
+    """One step of a deployment.
+
+    Attributes:
+        phase: What was done.
+        start_s: When it began, in seconds since the deployment began.
+        end_s: When it ended.
+        passed: Whether it went well.
+        detail: What came of it.
+    """
+
+    phase: str
+    start_s: float
+    end_s: float
+    passed: bool
+    detail: str
+
+
+class Deployment(Config):
+    """The content of the artifact `deployment` (one JSON file).
+
+    Attributes:
+        outcome: `deployed`, `unchanged` (this digest had the traffic already), `refused` (the door is closed), or
+            `failed` (stable kept the traffic; only in the report and the audit trail of a failed step).
+        reason: Why, in one sentence.
+        model_name: The endpoint.
+        environment: dev, staging or prod.
+        engine: Where it runs; None when refused.
+        engine_reason: Why there.
+        endpoint: Address that answers predictions; None when refused.
+        model_digest: What it is about.
+        version: Version in the registry.
+        previous_digest: The release that had the traffic before, to roll back to.
+        checks: What the candidate showed.
+        phases: What was done, in order.
+        example_request: A shell command that asks the endpoint about one golden row.
+    """
+
+    schema_version: Literal[1] = 1
+    outcome: Outcome
+    reason: str
+    model_name: str
+    environment: str
+    engine: str | None = None
+    engine_reason: str | None = None
+    endpoint: str | None = None
+    model_digest: str
+    version: str | None = None
+    previous_digest: str | None = None
+    checks: tuple[Check, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    example_request: str | None = None
+
+
+def write_deployment(deployment: Deployment, path: str | Path) -> None:
+    """Writes the record."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(dump_json(deployment.model_dump(mode="json")))
