@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from headway.components._shared.adopted import AdoptedModel
 from headway.components._shared.artifacts import Feature, ModelManifest, read_manifest
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.payloads import read_pipeline
@@ -54,12 +55,14 @@ class LoadedModel:
             HeadwayError: `data.column_missing`, `model.input_type`, `model.input_infinite`.
         """
         given = cast_features(frame, self.manifest.features)
-        if self.manifest.adopted:
-            return self._predict_adopted(given)
-        if not hasattr(self.model, "predict_proba"):
+        if self.manifest.adopted not in (None, "estimator"):
+            return self._read_output(self.model.predict(given))
+        if self.manifest.task == "regression" or not self._gives_probabilities():
             return Predictions(self._labels(self.model.predict(given)), None)
-        probabilities = np.asarray(self.model.predict_proba(given), dtype=np.float64)
-        return Predictions(self._classes()[probabilities.argmax(axis=1)], probabilities)
+        return self._most_probable(np.asarray(self.model.predict_proba(given), dtype=np.float64))
+
+    def _gives_probabilities(self) -> bool:
+        return self.manifest.adopted is not None or hasattr(self.model, "predict_proba")
 
     def _labels(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The estimator's own labels as those of the manifest: XGBoost knows them as 0, 1, ..."""
@@ -67,11 +70,22 @@ class LoadedModel:
             return np.asarray(raw, dtype=np.float64).reshape(len(raw))
         return self._classes()[np.searchsorted(self.model.classes_, raw)]
 
+    def _most_probable(self, probabilities: npt.NDArray[np.float64]) -> Predictions:
+        return Predictions(self._classes()[probabilities.argmax(axis=1)], probabilities)
+
     def _classes(self) -> npt.NDArray[Any]:
         return np.array(self.manifest.classes)
 
-    def _predict_adopted(self, given: pl.DataFrame) -> Predictions:
-        raise NotImplementedError
+    def _read_output(self, output: npt.NDArray[Any]) -> Predictions:
+        """What an adopted model's `predict` gave, read as the manifest says."""
+        if self.manifest.adopted == "probabilities":
+            return self._most_probable(output.astype(np.float64))
+        output = output.reshape(len(output))
+        if self.manifest.adopted == "probability":
+            last = output.astype(np.float64)
+            return self._most_probable(np.column_stack([1 - last, last]))
+        kind = np.float64 if self.manifest.adopted == "numbers" else self._classes().dtype
+        return Predictions(output.astype(kind), None)
 
 
 def load_model(folder: str | Path) -> LoadedModel:
@@ -80,7 +94,10 @@ def load_model(folder: str | Path) -> LoadedModel:
     Raises:
         HeadwayError: `model.not_a_model`, `model.file_missing`, `model.type_untrusted`, `model.library_missing`.
     """
-    return LoadedModel(read_manifest(folder), read_pipeline(Path(folder)))
+    manifest = read_manifest(folder)
+    if manifest.adopted:
+        return LoadedModel(manifest, AdoptedModel(Path(folder)))
+    return LoadedModel(manifest, read_pipeline(Path(folder)))
 
 
 def cast_features(frame: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""What a trial is told: everything about it but the searched parameters. Written by tuning, read by training's trials."""
+"""What a trial is told: everything about it but the searched parameters. Written by tuning, read by training."""
 
 from __future__ import annotations
 

@@ -61,3 +61,32 @@ def train_model(
         seed=seed,
         state_uri=state_uri,
     )
+
+
+@component(image="tabular")
+def adopt_model(
+    model: Output[Model],
+    schema: Input[Artifact],
+    data: Input[Dataset],
+    mlflow_uri: str,
+    state_uri: Optional[str] = None,
+) -> None:
+    """Turns any MLflow model folder into a Model that the gates, the registry and the deployment accept.
+
+    The model's signature is held against the schema, and the model is asked for real rows before it is accepted.
+    Loading a model runs its code: adopt only what you trust.
+
+    Args:
+        schema: Types and roles of the columns; every input of the model must be a feature of it.
+        data: Rows with the features and the target that stand for the model's training data: they give the
+            reference profile and the labels.
+        mlflow_uri: Where the model is: a folder with an `MLmodel` file, `models:/name@alias`, `runs:/id/model` (the
+            server from MLFLOW_TRACKING_URI), or an address such as `gs://bucket/model`.
+        state_uri: Folder or `gs://` prefix where the run's records are kept.
+
+    Returns:
+        model: The same MLflow model folder, with `headway.json` (who it is) and `profile.json` (reference statistics).
+    """
+    from headway.components.training.adopt import adopt
+
+    adopt(model, schema, data, mlflow_uri=mlflow_uri, state_uri=state_uri)

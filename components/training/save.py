@@ -29,6 +29,8 @@ MLFLOW_TYPES = {
     "datetime": "datetime",
 }
 
+PROFILE = "profile.json"
+
 # A category of fewer rows than this is not shown in an input example.
 SMALLEST_CATEGORY = 10
 

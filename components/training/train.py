@@ -19,9 +19,7 @@ from headway.components._shared.steps import decided, step
 from headway.components._shared.tunings import read_tuning
 from headway.components.training.fit import Recipe, fit, held_out
 from headway.components.training.rows import read_rows
-from headway.components.training.save import model_digest, model_folder, save_pipeline
-
-PROFILE = "profile.json"
+from headway.components.training.save import PROFILE, model_digest, model_folder, save_pipeline
 
 
 @step("train_model")

@@ -26,32 +26,34 @@ SELECTION = (
 
 def write_report(path: str, result: TuningResult, space: Mapping[str, Parameter], setting: Setting) -> None:
     """Writes the report of a search that found something."""
-    states = Counter(trial.state for trial in result.trials)
+    states = Counter[str](trial.state for trial in result.trials)
     page = Page(
         "Tuning",
-        f"{result.reason[0].upper()}{result.reason[1:]}.",
+        f"{result.reason}.",
         tone="neutral" if result.gain is None else "good" if result.gain.low > 0 else "warn",
         status=_status(result, space),
         kind="tune_model",
         facts=_facts(result.trials, states, setting, result.engine),
     )
     page.section("What was gained", *_gain(result))
-    page.section("Best parameters", _parameters(result), code(json.dumps(result.params, indent=1, sort_keys=True)))
+    page.section(
+        "Best parameters", _parameters(result, setting), code(json.dumps(result.params, indent=1, sort_keys=True))
+    )
     if len(result.trials) > 1:
         page.section("History", _history(result), *_folds(result))
     plots = [_plot(name, space[name], result) for name in space]
     if any(plots):
         page.section("The objective by parameter", *(plot for plot in plots if plot))
-    page.section("Trials", _trials(result.trials, result.objective, tuple(space)))
+    page.section("Trials", *_trials(result.trials, result.objective, tuple(space)))
     page.write(path)
 
 
 def write_failure_report(path: str, trials: Sequence[Trial], setting: Setting, error: str) -> None:
     """Writes the report of a search that was given up."""
-    states = Counter(trial.state for trial in trials)
+    states = Counter[str](trial.state for trial in trials)
     page = Page("Tuning", error, tone="bad", kind="tune_model", facts=_facts(trials, states, setting, None))
     names = sorted({name for trial in trials for name in trial.params})
-    page.section("Trials", _trials(trials, setting.objective, names))
+    page.section("Trials", *_trials(trials, setting.objective, names))
     page.write(path)
 
 
@@ -63,7 +65,9 @@ def _status(result: TuningResult, space: Mapping[str, Parameter]) -> str:
     return "Better than the baseline" if result.gain.low > 0 else "Perhaps better than the baseline"
 
 
-def _facts(trials: Sequence[Trial], states: Counter[str], setting: Setting, engine: str | None) -> dict[str, Value]:
+def _facts(
+    trials: Sequence[Trial], states: Mapping[str, int], setting: Setting, engine: str | None
+) -> dict[str, Value]:
     facts: dict[str, Value] = {
         "Objective": f"{setting.objective}, {'higher' if setting.direction == 'maximize' else 'lower'} is better",
         "Trials": ", ".join(f"{count} {WORDS[state]}" for state, count in sorted(states.items())) or "none",
@@ -77,7 +81,7 @@ def _facts(trials: Sequence[Trial], states: Counter[str], setting: Setting, engi
 def _gain(result: TuningResult) -> list[Block | str]:
     gain = result.gain
     if gain is None:
-        return [f"{result.reason[0].upper()}{result.reason[1:]}."]
+        return [f"{result.reason}."]
     columns = ("", result.objective)
     rows: list[tuple[Value, Value]] = [
         ("Baseline", result.baseline_value),
@@ -101,10 +105,10 @@ def _gain(result: TuningResult) -> list[Block | str]:
     ]
 
 
-def _parameters(result: TuningResult) -> Block:
-    base = result.trials[0].params
+def _parameters(result: TuningResult, setting: Setting) -> Block:
+    base = {**setting.defaults, **result.trials[0].params}
     rows = [(name, _said(base.get(name)), _said(value)) for name, value in sorted(result.params.items())]
-    return table(("Parameter", "Baseline", "Best"), rows, "Parameters that differ from the estimator's defaults")
+    return table(("Parameter", "Baseline", "Best"), rows, "Parameters; all others are the estimator's defaults")
 
 
 def _history(result: TuningResult) -> Block:
@@ -121,12 +125,12 @@ def _folds(result: TuningResult) -> list[Block]:
     complete = [trial for trial in result.trials if len(trial.folds) > 1]
     if len(complete) < 2:
         return []
-    x = vega.quantity("x", "fold", number_format="d")
+    x = {"field": "x", "type": "ordinal", "title": None, "axis": {"labelAngle": 0}}
     y = vega.quantity("y", result.objective, nice=True)
     layers = []
     for trial in sorted(complete, key=lambda trial: trial.number in (0, result.best_trial)):
         name = "best" if trial.number == result.best_trial else "baseline" if trial.number == 0 else "other trials"
-        points = [{"x": i + 1, "y": value, "series": name} for i, value in enumerate(trial.folds)]
+        points = [{"x": f"fold {i + 1}", "y": value, "series": name} for i, value in enumerate(trial.folds)]
         palette = {"best": vega.COLOURS[1], "baseline": vega.COLOURS[0], "other trials": vega.MUTED}
         shown = {"best": 1.0, "baseline": 1.0, "other trials": 0.35}[name]
         mark = {"type": "line", "opacity": shown, "strokeWidth": 2, "point": {"filled": True, "opacity": shown}}
@@ -157,7 +161,7 @@ def _plot(name: str, parameter: Parameter, result: TuningResult) -> Block | None
     if parameter.type == "categorical":
         x: dict[str, Any] = {"field": "x", "type": "nominal", "title": name, "axis": {"labelAngle": 0}}
     else:
-        x = vega.quantity("x", name, number_format="~g")
+        x = vega.quantity("x", name)
         x["scale"] = {"type": "log" if parameter.log else "linear", "zero": False, "nice": True}
     palette = {"best": vega.COLOURS[1], "other trials": vega.COLOURS[0]}
     mark = {"type": "point", "filled": True, "size": 70, "opacity": 0.9}
@@ -177,20 +181,25 @@ def _plot(name: str, parameter: Parameter, result: TuningResult) -> Block | None
     return figure(chart, name, f"{result.objective} of {len(drawn)} trials over {name}.")
 
 
-def _trials(trials: Sequence[Trial], objective: str, names: Sequence[str]) -> Block:
-    columns = ("Trial", "State", objective, "Seconds", *names, "Cause")
+def _trials(trials: Sequence[Trial], objective: str, names: Sequence[str]) -> list[Block]:
+    columns = ("Trial", "State", objective, "Seconds", *names)
     rows = [
         (
-            "baseline" if trial.number == 0 else f"{trial.number}",
+            _name(trial),
             badge(WORDS[trial.state], TONES[trial.state]),
             trial.value,
             trial.seconds,
             *(_said(trial.params.get(name)) for name in names),
-            trial.cause,
         )
         for trial in trials
     ]
-    return table(columns, rows)
+    causes = [(_name(trial), trial.cause) for trial in trials if trial.cause]
+    told = [table(("Trial", "Why it did not finish"), causes)] if causes else []
+    return [table(columns, rows), *told]
+
+
+def _name(trial: Trial) -> str:
+    return "baseline" if trial.number == 0 else f"{trial.number}"
 
 
 def _said(value: Any) -> Value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from headway.components._shared.tunings import Trial
 from headway.components.tuning.config import Parameter
@@ -20,7 +20,7 @@ def suggest(
     *,
     number: int,
     sampler: str,
-    direction: str,
+    direction: Literal["maximize", "minimize"],
     seed: int,
     startup: int,
     taken: Sequence[Mapping[str, Any]],
