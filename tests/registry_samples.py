@@ -34,7 +34,12 @@ SCHEMA = Schema(
 )
 
 
-def make_model(folder: Path, *, name: str = "a", salt: str = "", features: tuple[str, ...] = ("origin", "distance")) -> Path:
+FEATURES = ("origin", "distance")
+
+
+def make_model(
+    folder: Path, *, name: str = "a", salt: str = "", features: tuple[str, ...] = ("origin", "distance")
+) -> Path:
     """A model folder as training leaves it, without a fitted estimator: the door and the registry look at no more.
 
     Args:
@@ -46,7 +51,9 @@ def make_model(folder: Path, *, name: str = "a", salt: str = "", features: tuple
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "MLmodel").write_text(f"model_uuid: {salt}\n")
     (folder / "data" / "model.skops").write_bytes(f"{name} {salt}".encode() * 50)
-    (folder / "input_example.json").write_text(json.dumps({"columns": ["origin", "distance"], "data": [["EWR", 719.0]]}))
+    (folder / "input_example.json").write_text(
+        json.dumps({"columns": ["origin", "distance"], "data": [["EWR", 719.0]]})
+    )
     types = {column.name: column.type for column in SCHEMA.columns}
     manifest = ModelManifest(
         model_digest=hashlib.sha256(f"{name}{features}".encode()).hexdigest(),

@@ -18,6 +18,9 @@ TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 _SQLITE = "sqlite:///"
 _ATTEMPTS = 6
 
+# What the loser of two writers is told, by SQLite about the file and by any database about a row; it may try again.
+_LOST_RACES = ("database is locked", "IntegrityError", "UniqueViolation")
+
 # MLflow's own limits let one request to a dead server take four minutes. What the user has set wins.
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
@@ -111,8 +114,7 @@ class Client:
             try:
                 return call()
             except MlflowException as error:
-                # Two writers of one SQLite database: the loser is told at once and may simply try again.
-                if "database is locked" in str(error) and attempt < _ATTEMPTS:
+                if any(sign in str(error) for sign in _LOST_RACES) and attempt < _ATTEMPTS:
                     time.sleep(0.05 * 2**attempt * (1 + secrets.randbelow(100) / 100))
                     continue
                 raise _named(error, without_credentials(self.address)) from error

@@ -26,7 +26,7 @@ def _outside_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
-@pytest.fixture()
+@pytest.fixture
 def state(tmp_path: Path) -> State:
     return State(new_state(tmp_path / "state"))
 
