@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from headway.components._shared.config import Config, parse
 from headway.components._shared.errors import HeadwayError
@@ -51,6 +51,20 @@ class Column(Config):
     pattern: str | None = None
     description: str = ""
 
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Column:
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} lies above maximum {self.maximum}")
+        if self.domain is not None and not self.domain:
+            raise ValueError("an empty domain allows no value; leave it out to allow any")
+        if (self.minimum, self.maximum) != (None, None) and self.type not in ("integer", "number"):
+            raise ValueError("minimum and maximum belong to integer and number columns")
+        if self.pattern is not None:
+            if self.type != "string":
+                raise ValueError("pattern belongs to string columns")
+            _check_pattern(self.pattern)
+        return self
+
 
 class Schema(Config):
     """The contract of a dataset.
@@ -65,7 +79,15 @@ class Schema(Config):
     schema_version: Literal[1] = 1
     version: int = 1
     curated_by: str | None = None
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_each_column_once(self) -> Schema:
+        names = [column.name for column in self.columns]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"columns stand twice: {', '.join(twice)}")
+        return self
 
     def names(self, role: Role) -> list[str]:
         """Names of the columns that have a role."""
@@ -102,8 +124,21 @@ class Schema(Config):
 
 
 def read_schema(path: str | Path) -> Schema:
-    """Reads a Schema artifact (one JSON file)."""
-    return parse(Schema, json.loads(Path(path).read_text()), parameter="schema")
+    """Reads a Schema artifact (one JSON file).
+
+    Raises:
+        HeadwayError: `schema.unreadable`, or `config.invalid` that names the field.
+    """
+    try:
+        document = json.loads(Path(path).read_text())
+    except (OSError, ValueError):
+        raise HeadwayError(
+            "schema.unreadable",
+            "There is no readable JSON file here.",
+            value=str(path),
+            remedy="Give the schema of infer_schema or validate_data, or a curated one in the same form.",
+        ) from None
+    return parse(Schema, document if isinstance(document, dict) else {}, parameter="schema")
 
 
 def write_schema(schema: Schema, path: str | Path) -> None:
@@ -149,3 +184,11 @@ def require_columns(have: Iterable[str], want: Iterable[str], *, what: str) -> N
             value=missing,
             remedy=f"Name one of the columns that are there ({', '.join(have[:40])}), or add it at ingestion.",
         )
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        pl.Series([""]).str.contains(pattern)
+    except pl.exceptions.ComputeError as error:
+        reason = str(error).split("This error occurred")[0].strip().splitlines()[-1]
+        raise ValueError(f"pattern is not a regular expression: {reason}") from None
