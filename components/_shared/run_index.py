@@ -82,7 +82,7 @@ def _outcome(ends: Sequence[StepEnd]) -> tuple[str, str, Tone]:
     if not ends:
         return "Nothing recorded", "No step of this run has left a record yet.", "neutral"
     adopted = sum(end.status == "adopted" for end in ends)
-    served = f", {adopted} of them with the result of an earlier run" if adopted else ""
+    served = f"; {adopted} adopted from an earlier run" if adopted else ""
     steps = "1 step" if len(ends) == 1 else f"All {len(ends)} steps"
     return "Succeeded", f"{steps} ended well{served}.", "good"
 

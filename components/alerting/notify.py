@@ -80,7 +80,7 @@ def _gather(status: FinalStatus, model_name: str, state_uri: str | None) -> Run:
         return run
     try:
         return _with_records(run, State(state_uri), run.run_id)
-    except (HeadwayError, OSError) as error:
+    except (HeadwayError, OSError, ValueError, KeyError) as error:
         log.warning(f"The run's records could not be read: {error}")
         return run
 
