@@ -56,7 +56,8 @@ class Dataset:
 
     def time_span(self, column: str) -> tuple[datetime | None, datetime | None]:
         """Earliest and latest time of a column; None where it has no value."""
-        low, high = self.scan().select(low=pl.col(column).min(), high=pl.col(column).max()).collect().row(0)
+        time = pl.col(column).cast(pl.Datetime("us"))
+        low, high = self.scan().select(low=time.min(), high=time.max()).collect().row(0)
         return low, high
 
     def sources(self) -> list[Mapping[str, object]]:
@@ -134,18 +135,54 @@ def write_shard(frame: pl.DataFrame, path: Path, footer: Mapping[str, object]) -
 def whole_folder(path: str | Path) -> Iterator[Path]:
     """A folder to fill that gets its name, replacing what was there, only when everything inside is written.
 
-    Folders that killed writers left beside it are removed; those of living ones are locked and stay.
+    Raises:
+        HeadwayError: `data.write_failed`.
     """
     target = Path(path)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target)
-        with _locked_aside(target) as aside:
+        with folder_aside(target) as aside:
             yield aside
-            aside.chmod(0o755)
-            _replace(aside, target)
+            put_in_place(aside, target)
     except OSError as error:
         raise write_failed(target, error) from error
+
+
+@contextlib.contextmanager
+def folder_aside(target: Path) -> Iterator[Path]:
+    """An empty folder beside the target, removed at the end unless it was put in place.
+
+    Those that killed writers left are removed first; those of living ones are locked and stay.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(target)
+    while True:
+        aside = Path(tempfile.mkdtemp(prefix=f".aside-{target.name}-", dir=target.parent))
+        handle = os.open(aside, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if aside.exists():
+            break
+        os.close(handle)
+    aside.chmod(0o755)
+    try:
+        yield aside
+    finally:
+        os.close(handle)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def put_in_place(aside: Path, target: Path) -> None:
+    """Gives a complete folder its name; of two writers at the same time each leaves a whole one, the last one stays."""
+    with folder_aside(target) as old:
+        for attempt in range(100):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(target, old / str(attempt))
+            try:
+                os.replace(aside, target)
+            except OSError:
+                if not target.exists() or attempt == 99:
+                    raise
+            else:
+                return
 
 
 def write_failed(path: Path, error: Exception) -> HeadwayError:
@@ -271,38 +308,6 @@ def _require_shards(sizes: Mapping[str, int]) -> None:
                 value=lost[0],
                 remedy="Ingest the data again, and keep lifecycle rules away from data_uri.",
             )
-
-
-@contextlib.contextmanager
-def _locked_aside(target: Path) -> Iterator[Path]:
-    """An empty folder beside the target that no sweep takes away while this process lives."""
-    while True:
-        aside = Path(tempfile.mkdtemp(prefix=f".aside-{target.name}-", dir=target.parent))
-        handle = os.open(aside, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if aside.exists():
-            break
-        os.close(handle)
-    try:
-        yield aside
-    finally:
-        os.close(handle)
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _replace(aside: Path, target: Path) -> None:
-    """Gives a complete folder its name; of two writers at the same time each leaves a whole one, the last one stays."""
-    with _locked_aside(target) as old:
-        for attempt in range(100):
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(target, old / str(attempt))
-            try:
-                os.replace(aside, target)
-            except OSError:
-                if not target.exists() or attempt == 99:
-                    raise
-            else:
-                return
 
 
 def _sweep(target: Path) -> None:

@@ -1,1 +1,1 @@
-"""Reads raw data into a Dataset."""
+"""Ingestion: raw files become one typed Dataset whose rows have ids and whose sources are known."""

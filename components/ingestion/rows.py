@@ -1,0 +1,202 @@
+"""Chooses rows and columns of one piece of a raw table: filter, window, ids, sample."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.times import parse_time
+from headway.components.ingestion.config import Source
+from headway.components.ingestion.ids import made_ids, sampled
+
+_ROW, _TIME = "__row", "__time"
+
+
+@dataclass
+class Counts:
+    """What became of the rows that were read; the four reasons are exclusive.
+
+    Attributes:
+        read: All rows of all files.
+        filtered: Left out by the row filter.
+        without_time: Left out of a window because they have no time.
+        outside_window: Left out because their time is outside.
+        unsampled: Left out by the sample.
+        repeated: Kept, though equal to an earlier row in every raw column.
+    """
+
+    read: int = 0
+    filtered: int = 0
+    without_time: int = 0
+    outside_window: int = 0
+    unsampled: int = 0
+    repeated: int = 0
+
+
+@dataclass
+class Chooser:
+    """Applies a source's choices to piece after piece and counts what they leave out.
+
+    Args:
+        source: The choices.
+        seed: Of the sample.
+        raw: Names of all raw columns, in order.
+    """
+
+    source: Source
+    seed: int
+    raw: Sequence[str]
+    counts: Counts = field(default_factory=Counts)
+
+    def __post_init__(self) -> None:
+        source = self.source
+        for expression in (*source.columns, *([source.row_filter] if source.row_filter else [])):
+            _require_rowwise(expression)
+        self._require_raw(source.id_columns, "id_columns")
+        self._require_raw(source.types, "types")
+        # Where a name stands in an expression only as part of a longer word, a column is read in vain, no harm.
+        text = " ".join((*source.columns, source.row_filter or "", source.time_column or "", source.id_column or ""))
+        self.typed = [name for name in self.raw if not source.columns or name.lower() in text.lower()]
+        self.hashed = [] if source.id_column else list(source.id_columns or self.raw)
+
+    @property
+    def needed(self) -> list[str]:
+        """The raw columns that must be read."""
+        return [name for name in self.raw if name in self.typed or name in self.hashed]
+
+    def choose(self, typed: pl.DataFrame, untyped: pl.DataFrame) -> pl.DataFrame:
+        """The rows and columns that are wanted of one piece.
+
+        Args:
+            typed: The columns `typed`, with their types.
+            untyped: The columns `hashed`, as they stand in the file; the same rows.
+        """
+        self.counts.read += len(typed)
+        rows = self._select(typed)
+        self.counts.filtered += len(typed) - len(rows)
+        rows = self._inside_window(rows)
+        if self.source.id_column:
+            ids = rows[self.source.id_column].cast(pl.String)
+        else:
+            ids = made_ids(untyped[rows[_ROW]])
+            rows = rows.insert_column(0, ids)
+        if self.source.sample < 1:
+            kept = rows.filter(sampled(ids, self.source.sample, self.seed))
+            self.counts.unsampled += len(rows) - len(kept)
+            rows = kept
+        return rows.drop(_ROW, _TIME, strict=False)
+
+    def _select(self, typed: pl.DataFrame) -> pl.DataFrame:
+        columns = [*(self.source.columns or map(_quoted, self.raw)), f"{_quoted(_ROW)}"]
+        condition = f" WHERE ({self.source.row_filter})" if self.source.row_filter else ""
+        frame = typed.with_row_index(_ROW)
+        names = [name for name in (self.source.id_column, self.source.time_column) if name]
+        try:
+            selected = frame.sql(f"SELECT {', '.join(columns)} FROM self{condition}")
+            missing = [name for name in names if name not in selected.columns and name in self.raw]
+            if missing:
+                extra = ", ".join(f"{_quoted(n)}" + (f" AS {_TIME}" if n != self.source.id_column else "") for n in missing)
+                selected = frame.sql(f"SELECT {', '.join(columns)}, {extra} FROM self{condition}")
+        except pl.exceptions.PolarsError as error:
+            raise self._bad_expression(error) from None
+        for name in names:
+            if name not in selected.columns and name not in self.raw:
+                raise _column_missing(name, "source.id_column or source.time_column", [*selected.columns[:-1], *self.raw])
+        if "id" in selected.columns and self.source.id_column != "id":
+            raise HeadwayError(
+                "data.id_taken",
+                "The data has a column 'id' of its own, where the made id goes.",
+                value="id",
+                remedy="Set source.id_column to 'id' if it identifies a row, else rename it: columns = ['id AS other', ...].",
+            )
+        return selected
+
+    def _inside_window(self, rows: pl.DataFrame) -> pl.DataFrame:
+        source = self.source
+        if not source.time_column:
+            return rows
+        name = source.time_column if source.time_column in rows.columns else _TIME
+        kind = rows.schema[name]
+        if kind == pl.Date:
+            time = pl.col(name).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+        elif isinstance(kind, pl.Datetime):
+            time = pl.col(name) if kind.time_zone else pl.col(name).dt.replace_time_zone("UTC")
+        elif kind == pl.Null:
+            time = pl.lit(None, pl.Datetime("us", "UTC"))
+        else:
+            raise HeadwayError(
+                "data.not_a_time",
+                f"Column {source.time_column!r} holds {kind}, not times.",
+                value=source.time_column,
+                remedy="Parse it in source.columns, such as STRPTIME(day, '%d.%m.%Y') AS day, and name that.",
+            )
+        if not (source.start or source.end):
+            return rows
+        inside = pl.lit(True)
+        if source.start:
+            inside = inside & (time >= parse_time(source.start))
+        if source.end:
+            inside = inside & (time < parse_time(source.end))
+        self.counts.without_time += rows[name].null_count()
+        kept = rows.filter(inside)
+        self.counts.outside_window += len(rows) - rows[name].null_count() - len(kept)
+        return kept
+
+    def _require_raw(self, names: Sequence[str] | dict[str, object], field_name: str) -> None:
+        for name in names:
+            if name not in self.raw:
+                raise _column_missing(name, f"source.{field_name}", self.raw)
+
+    def _bad_expression(self, error: pl.exceptions.PolarsError) -> HeadwayError:
+        reason = str(error).partition("\n")[0]
+        return HeadwayError(
+            "source.bad_expression",
+            f"source.columns or source.row_filter does not fit the data: {reason}.",
+            value=[*self.source.columns, *([self.source.row_filter] if self.source.row_filter else [])],
+            remedy=f"The raw columns are {', '.join(self.raw[:40])}.",
+        )
+
+
+def _require_rowwise(expression: str) -> None:
+    """Expressions see one piece of the data at a time, so a sum or a rank over rows would be wrong: refused."""
+    # polars reads IN lists only beside a frame; for this question they are like any other test of a column.
+    alone = re.sub(r"(?i)\bIN\s*\([^()]*\)", "IS NULL", expression)
+    try:
+        rowwise = _is_rowwise(pl.sql_expr(alone))
+    except pl.exceptions.PolarsError as error:
+        raise HeadwayError(
+            "source.bad_expression",
+            f"This is not an SQL expression: {str(error).partition(chr(10))[0]}.",
+            value=expression,
+            remedy="Write a column's name, or an expression with a name such as arr_delay > 15 AS late.",
+        ) from None
+    if not rowwise:
+        raise HeadwayError(
+            "source.not_rowwise",
+            "The expression needs more than one row.",
+            value=expression,
+            remedy="Use what stands in the row itself; sums, ranks and the like belong in a feature step.",
+        )
+
+
+def _is_rowwise(expression: pl.Expr) -> bool:
+    plain = expression.meta.undo_aliases()
+    return plain.meta.is_row_separable() and all(_is_rowwise(part) for part in plain.meta.pop())
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _column_missing(name: str, where: str, have: Sequence[str]) -> HeadwayError:
+    known = list(dict.fromkeys(have))
+    return HeadwayError(
+        "data.column_missing",
+        f"The data has no column {name!r} ({where}).",
+        value=name,
+        remedy=f"Name one of {', '.join(known[:40])}.",
+    )
