@@ -32,7 +32,7 @@ def page_of_everything(path: Path) -> Path:
         kind="Evaluation",
         facts={"Rows": 27_345, "Digest": reports.mono("sha256:" + 64 * "a"), "Late": reports.percent(0.234), "x": EVIL},
     )
-    wide = [
+    wide: list[list[reports.Value]] = [
         [f"column {i} {EVIL}", 1.5 * i, reports.interval(0.7, 0.6, 0.8), *["a few more words"] * 8] for i in range(60)
     ]
     page.section(

@@ -28,7 +28,7 @@ def count_rows(rows: int, state_uri: str) -> None:
     count(state_uri=state_uri)
 
 
-@dsl.pipeline(name="guarded")
+@dsl.pipeline(name="guarded")  # type: ignore[untyped-decorator]
 def guarded(rows: int, model_name: str, state_uri: str, alerts: dict = {}):  # type: ignore[type-arg, no-untyped-def]  # noqa: B006
     """One step and the exit handler."""
     with dsl.ExitHandler(notify(model_name=model_name, alerts=alerts, state_uri=state_uri)):

@@ -156,9 +156,8 @@ def test_the_payload_has_the_text_and_the_same_as_fields(state: State, tmp_path:
     assert payload["last_success"] == "2026-11-23T06:00:00Z"
     assert payload["decisions"] == {"ingest_data": "read 3 files"}
     assert payload["reports"] == {"train_model": "/runs/run-1/reports/train_model.html"}
-    [failure] = payload["failures"]  # type: ignore[misc]
-    assert failure["code"] == "data.target_missing"
-    assert failure["value"] == "late"
+    [failure] = list(payload["failures"])  # type: ignore[call-overload]
+    assert (failure["code"], failure["value"]) == ("data.target_missing", "late")
     assert str(payload["text"]).startswith("flights: run run-1 failed in train_model.")
     assert json.loads(json.dumps(payload, allow_nan=False)) == payload
 
