@@ -109,6 +109,7 @@ class Client:
 
     def _ask(self, call: Callable[[], Any]) -> Any:
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -120,10 +121,10 @@ class Client:
                 raise _named(error, without_credentials(self.address)) from error
             except OSError as error:
                 raise _unreachable(without_credentials(self.address), error.strerror or str(error)) from error
-            except ImportError as error:
+            except (ImportError, SQLAlchemyError) as error:
                 raise HeadwayError(
                     "registry.driver_missing",
-                    f"The driver for this kind of database is not installed: {error}.",
+                    f"This kind of database cannot be opened here: {_short(str(error))}.",
                     value=without_credentials(self.address).partition("://")[0],
                     remedy="Use an MLflow server's http(s) address, or add the driver to the image.",
                 ) from error
@@ -138,7 +139,9 @@ def _named(error: Exception, address: str) -> HeadwayError:
         return AbsentError("registry.absent", text, value=address, remedy="Check the name and the registry's address.")
     if code == "RESOURCE_ALREADY_EXISTS":
         return ExistsError("registry.exists", text, value=address, remedy="Use the one that is there.")
-    if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED") or "error code 401" in text:
+    if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED") or re.search(
+        "error code 40[13]", text
+    ):
         return HeadwayError(
             "registry.denied",
             "The MLflow server refuses these credentials.",
