@@ -101,7 +101,7 @@ def load_model(folder: str | Path) -> LoadedModel:
 
 
 def cast_features(frame: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFrame:
-    """The features in order and in the types that a pipeline takes: Float64, String, Datetime.
+    """The features in order and in the types that a pipeline takes: Float64 (NaN is null), String, Datetime.
 
     Raises:
         HeadwayError: `data.column_missing`, `model.input_type`, `model.input_infinite`.
@@ -139,7 +139,8 @@ def _cast(column: pl.Series, feature: Feature) -> pl.Series:
             column = column.str.to_datetime(time_unit="us", time_zone="UTC")
         if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
             column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        return column.cast(TYPES[want])
+        cast = column.cast(TYPES[want])
+        return cast.fill_nan(None) if cast.dtype == pl.Float64 else cast
     except pl.exceptions.PolarsError:
         raise _input_type(feature, "some of its values cannot be read") from None
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import polars as pl
+
 from headway.components._shared.artifacts import Feature
 from headway.components._shared.errors import HeadwayError
 
@@ -37,17 +39,20 @@ class Unfitted:
     codes: bool
 
 
-def unfitted_pipeline(estimator: str, params: Mapping[str, Any], features: Sequence[Feature], seed: int) -> Unfitted:
+def unfitted_pipeline(
+    estimator: str, params: Mapping[str, Any], inputs: Sequence[Feature], rows: pl.DataFrame, seed: int
+) -> Unfitted:
     """Puts an estimator behind the preprocessing that it needs.
 
-    Numbers, integers and booleans become float64; strings become categories, learned in `fit`, where a value never
-    seen counts as missing; dates and times become calendar parts. An estimator that takes categories and missing
+    Numbers, integers and booleans become float64; strings become categories: the most frequent ones of the rows,
+    while a rarer value and one never seen count as missing; dates and times become calendar parts. An estimator that takes categories and missing
     values gets them as they are; any other gets medians, standardised numbers and one column a category.
 
     Args:
         estimator: Import path of a class with scikit-learn's interface.
         params: Its parameters.
-        features: The model's inputs.
+        inputs: The model's inputs.
+        rows: What it will be fitted to; the categories come from here.
         seed: Becomes `random_state` where the estimator has one and `params` does not set it.
 
     Raises:
@@ -57,10 +62,11 @@ def unfitted_pipeline(estimator: str, params: Mapping[str, Any], features: Seque
 
     model = make_estimator(estimator, params, seed)
     native = _native(model)
-    numbers = [f.name for f in features if f.type in ("number", "integer", "boolean")]
-    times = [f.name for f in features if f.type in ("date", "datetime")]
-    strings = [f.name for f in features if f.type == "string"]
-    columns = _columns(numbers, times, strings, native, model)
+    # A column without any value teaches nothing, and HistGradientBoosting cannot be fitted to one.
+    full = [f for f in inputs if rows[f.name].count()] or list(inputs)
+    numbers = [f.name for f in full if f.type in ("number", "integer", "boolean")]
+    times = [f.name for f in full if f.type in ("date", "datetime")]
+    strings = [f.name for f in full if f.type == "string"]
     width = len(numbers) + len(times) * len(CALENDAR_PARTS)
     positions = list(range(width, width + len(strings)))
     fit_params: dict[str, Any] = {}
@@ -70,6 +76,7 @@ def unfitted_pipeline(estimator: str, params: Mapping[str, Any], features: Seque
         model.set_params(enable_categorical=True, feature_types=["q"] * width + ["c"] * len(strings))
     elif native == "lightgbm" and strings:
         fit_params["estimator__categorical_feature"] = positions
+    columns = _columns(numbers, times, strings, native, model, rows)
     pipeline = Pipeline([("columns", columns), ("estimator", model)])
     return Unfitted(pipeline, fit_params, codes=native == "xgboost")
 
@@ -171,7 +178,9 @@ def calendar_parts(frame: Any) -> Any:
     return np.column_stack([np.asarray(part, dtype=np.float64) for part in parts])
 
 
-def _columns(numbers: list[str], times: list[str], strings: list[str], native: Native, model: Any) -> Any:
+def _columns(
+    numbers: list[str], times: list[str], strings: list[str], native: Native, model: Any, rows: pl.DataFrame
+) -> Any:
     """The ColumnTransformer; every part is scikit-learn's own, but for the calendar."""
     from sklearn.compose import ColumnTransformer
 
@@ -181,7 +190,7 @@ def _columns(numbers: list[str], times: list[str], strings: list[str], native: N
     if times:
         parts.append(("times", _times(native, model), times))
     if strings:
-        parts.append(("categories", _categories(native, model), strings))
+        parts.append(("categories", _categories(native, model, rows.select(strings)), strings))
     return ColumnTransformer(parts)
 
 
@@ -217,21 +226,30 @@ def _fills(native: Native, model: Any) -> list[Any]:
     return fills
 
 
-def _categories(native: Native, model: Any) -> Any:
-    """Codes by frequency cut; a missing value and one never seen are both NaN, also when pandas says NaN for None."""
+def _categories(native: Native, model: Any, rows: pl.DataFrame) -> Any:
+    """Codes of the most frequent categories; everything else is NaN, also when pandas says NaN for None.
+
+    OrdinalEncoder's own `max_categories` would give missing values a code and unknown ones NaN.
+    """
     import numpy as np
     from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-    limit = ONE_HOT_LIMIT if native == "none" else min(255, model.get_params().get("max_bins") or 255) - 1
+    limit = ONE_HOT_LIMIT if native == "none" else min(255, model.get_params().get("max_bins") or 255)
     codes = OrdinalEncoder(
+        categories=[_frequent(column, limit) for column in rows],
         handle_unknown="use_encoded_value",
         unknown_value=np.nan,
-        encoded_missing_value=np.nan,
-        max_categories=max(2, limit),
     )
     if native == "none":
         return _chain([codes, OneHotEncoder(handle_unknown="ignore", sparse_output=False)])
     return codes
+
+
+def _frequent(column: pl.Series, most: int) -> list[str]:
+    """The most frequent values in order of name; of equally frequent ones those whose name comes first."""
+    counts = column.alias("value").drop_nulls().value_counts().sort(["count", "value"], descending=[True, False])
+    found: list[str] = counts["value"].head(most).sort().to_list()
+    return found or [""]
 
 
 def _chain(steps: list[Any]) -> Any:
@@ -258,9 +276,10 @@ def _package(model: Any) -> str:
 
 
 def _validated(path: str, model: Any) -> Any:
-    """scikit-learn checks parameters when it fits; here they are checked before any row is read."""
+    """scikit-learn checks parameters when it fits; here its own are checked before any row is read."""
     try:
-        getattr(model, "_validate_params", lambda: None)()
+        if hasattr(model, "_parameter_constraints"):
+            model._validate_params()
     except ValueError as error:
         raise parameter_invalid(path, error) from None
     return model

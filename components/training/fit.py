@@ -56,7 +56,7 @@ def fit(rows: Rows, recipe: Recipe, *, as_codes: bool = False) -> Any:
     from sklearn.utils.validation import has_fit_parameter
     from threadpoolctl import threadpool_limits
 
-    made = unfitted_pipeline(recipe.estimator, recipe.params, rows.inputs, recipe.seed)
+    made = unfitted_pipeline(recipe.estimator, recipe.params, rows.inputs, rows.features, recipe.seed)
     target = rows.codes() if as_codes or made.codes else rows.target
     fit_params = dict(made.fit_params)
     weights = class_weights(rows, recipe.class_weight)

@@ -64,19 +64,25 @@ def model_folder(path: str | Path) -> Iterator[Path]:
 def save_pipeline(pipeline: Any, folder: Path, rows: Rows) -> str:
     """Writes the MLflow folder (flavours sklearn and python_function); gives how it was serialised."""
     import mlflow.sklearn
+    from mlflow.exceptions import MlflowException
 
     serialization, trusted = serialization_of(pipeline)
     for name in ("mlflow.models.model", "mlflow.sklearn"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    mlflow.sklearn.save_model(
-        pipeline,
-        str(folder),
-        serialization_format="skops" if serialization == "skops" else "cloudpickle",
-        skops_trusted_types=trusted or None,
-        signature=signature(rows),
-        input_example=input_example(rows.features, rows.inputs).to_pandas(),
-        pip_requirements=requirements(pipeline),
-    )
+    try:
+        mlflow.sklearn.save_model(
+            pipeline,
+            str(folder),
+            serialization_format="skops" if serialization == "skops" else "cloudpickle",
+            skops_trusted_types=trusted or None,
+            signature=signature(rows),
+            input_example=input_example(rows.features, rows.inputs).to_pandas(),
+            pip_requirements=requirements(pipeline),
+        )
+    except MlflowException as error:
+        if isinstance(error.__cause__, OSError):  # MLflow takes a full disk for a pipeline that skops cannot write
+            raise error.__cause__ from None
+        raise
     return serialization
 
 
@@ -101,9 +107,9 @@ def _typical(column: pl.Series, feature: Feature) -> pl.Series:
         mean = column.drop_nulls().to_numpy().mean() if column.count() else 0.0
         return pl.Series(column.name, [bool(mean >= 0.5)])
     if feature.type == "string":
-        counts = column.drop_nulls().value_counts(name="rows").filter(pl.col("rows") >= SMALLEST_CATEGORY)
-        common = counts.sort(["rows", column.name], descending=[True, False])[column.name]
-        return common.head(1) if len(common) else pl.Series(column.name, [None], dtype=pl.String)
+        counts = column.alias("value").drop_nulls().value_counts().filter(pl.col("count") >= SMALLEST_CATEGORY)
+        common = counts.sort(["count", "value"], descending=[True, False])["value"].to_list()
+        return pl.Series(column.name, common[:1] or [None], dtype=pl.String)
     middle = column.drop_nulls().sort()
     return middle.slice(len(middle) // 2, 1) if len(middle) else column.head(1)
 

@@ -44,10 +44,11 @@ def train(
         params = tuned_params(tuning.path, estimator, dataset.fingerprint, accept_other_digest=accept_other_digest)
     recipe = Recipe(estimator, params, class_weight, int(seed))
     rows = read_rows(dataset, contract, classifier=recipe.classifier())
-    objective = find_objective(None, rows.task)
     started = time.monotonic()
     pipeline = fit(rows, recipe)
     seconds = time.monotonic() - started
+    guesses = rows.task != "multiclass" or hasattr(pipeline, "predict_proba")
+    objective = find_objective(None if guesses else "accuracy", rows.task)
     judged = held_out(rows, recipe, objective)
     digest, payload = model_digest(pipeline, rows)
     with model_folder(model.path) as folder:

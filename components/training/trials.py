@@ -67,7 +67,7 @@ class Trials:
         judge = self._rows.take(part.test)
         try:
             value = self._objective.score(model, judge.features, judge.codes())
-        except ValueError as error:
+        except (ValueError, AttributeError) as error:
             raise self._not_finite(fold, str(error)[:300]) from None
         if not np.isfinite(value):
             raise self._not_finite(fold, f"it is {value}")

@@ -1,0 +1,169 @@
+"""Loading a model and predicting with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.estimators import LoadedModel, load_model
+from headway.components._shared.payloads import read_pipeline
+from tests.tabular_samples import CLASSIFIER, REGRESSOR, customer_schema, customers, trained
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    folder, _ = trained(tmp_path_factory.mktemp("model"))
+    return load_model(folder)
+
+
+def refused(model: LoadedModel, frame: pl.DataFrame) -> HeadwayError:
+    with pytest.raises(HeadwayError) as caught:
+        model.predict(frame)
+    return caught.value
+
+
+def test_probabilities_stand_in_the_order_of_the_manifests_classes(model: LoadedModel) -> None:
+    predicted = model.predict(customers())
+    assert model.manifest.classes == (False, True)
+    assert predicted.probabilities is not None
+    assert np.allclose(predicted.probabilities.sum(axis=1), 1)
+    assert np.array_equal(predicted.values, predicted.probabilities[:, 1] > 0.5)
+
+
+def test_column_order_and_extra_columns_do_not_matter(model: LoadedModel) -> None:
+    frame = customers(50)
+    turned = frame.select(reversed(frame.columns)).with_columns(extra=pl.lit(1))
+    assert np.array_equal(model.predict(frame).values, model.predict(turned).values)
+
+
+def test_a_category_that_training_never_saw_counts_as_missing(model: LoadedModel) -> None:
+    frame = customers(50)
+    strange = frame.with_columns(contract=pl.lit("never seen"))
+    missing = frame.with_columns(contract=pl.lit(None, dtype=pl.String))
+    one, other = model.predict(strange).probabilities, model.predict(missing).probabilities
+    assert np.array_equal(one, other)
+
+
+def test_every_feature_may_be_missing(model: LoadedModel) -> None:
+    frame = customers(5).with_columns(pl.lit(None).alias(f.name) for f in model.manifest.features)
+    predicted = model.predict(frame).probabilities
+    assert predicted is not None
+    assert np.isfinite(predicted).all()
+
+
+def test_a_missing_column_is_named(model: LoadedModel) -> None:
+    error = refused(model, customers(5).drop("charge"))
+    assert error.code == "data.column_missing"
+    assert "lacks the column 'charge'" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("charge", "much"), ("contract", 3), ("paperless", 1), ("months", "twelve")]
+)
+def test_a_column_of_the_wrong_type_is_refused_and_its_values_are_not_told(
+    model: LoadedModel, column: str, value: object
+) -> None:
+    error = refused(model, customers(5).with_columns(pl.lit(value).alias(column)))
+    assert error.code == "model.input_type"
+    assert f"Column {column!r} must be of type" in str(error)
+    assert "much" not in str(error)
+
+
+def test_infinite_values_are_refused(model: LoadedModel) -> None:
+    error = refused(model, customers(5).with_columns(charge=pl.lit(float("inf"))))
+    assert error.code == "model.input_infinite"
+    assert "There are infinite values in charge" in str(error)
+
+
+def test_no_rows_give_no_predictions_error(model: LoadedModel) -> None:
+    assert len(model.predict(customers(1)).values) == 1
+
+
+def test_a_folder_without_a_model_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(HeadwayError, match="neither model.skops nor model.pkl"):
+        read_pipeline(tmp_path)
+
+
+def test_a_file_of_a_strange_type_is_not_loaded(tmp_path: Path) -> None:
+    import skops.io
+
+    class_path = skops.io.dumps(Path("/x"))
+    (tmp_path / "model.skops").write_bytes(class_path)
+    with pytest.raises(HeadwayError) as caught:
+        read_pipeline(tmp_path)
+    assert caught.value.code == "model.type_untrusted"
+    assert "pathlib" in str(caught.value)
+
+
+def test_dates_become_calendar_parts_and_are_read_from_text_too(tmp_path: Path) -> None:
+    schema = customer_schema(signed=())
+    folder, manifest = trained(tmp_path, schema=schema)
+    assert manifest.serialization == "skops"
+    frame = customers(50)
+    text = frame.with_columns(pl.col("signed").dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    zoned = frame.with_columns(pl.col("signed").dt.convert_time_zone("Asia/Tokyo"))
+    model = load_model(folder)
+    expected = model.predict(frame).probabilities
+    assert np.array_equal(model.predict(text).probabilities, expected)
+    assert np.array_equal(model.predict(zoned).probabilities, expected)
+    assert refused(model, frame.with_columns(signed=pl.lit("yesterday"))).code == "model.input_type"
+
+
+@pytest.mark.parametrize(
+    ("estimator", "params"),
+    [
+        ("sklearn.linear_model.LogisticRegression", {}),
+        ("sklearn.ensemble.RandomForestClassifier", {"n_estimators": 5}),
+        ("sklearn.neighbors.KNeighborsClassifier", {}),
+        ("sklearn.naive_bayes.GaussianNB", {}),
+        ("sklearn.svm.LinearSVC", {}),
+        ("sklearn.ensemble.GradientBoostingClassifier", {"n_estimators": 5}),
+        ("sklearn.neural_network.MLPClassifier", {"hidden_layer_sizes": [4], "max_iter": 30}),
+        ("xgboost.XGBClassifier", {"n_estimators": 5}),
+        ("lightgbm.LGBMClassifier", {"n_estimators": 5}),
+    ],
+)
+@pytest.mark.parametrize("target", ["churned", "plan"])
+def test_any_classifier_takes_categories_nulls_and_text_labels(
+    tmp_path: Path, estimator: str, params: dict[str, object], target: str
+) -> None:
+    folder, manifest = trained(tmp_path, schema=customer_schema(target), estimator=estimator, params=params)
+    predicted = load_model(folder).predict(customers(60, seed=1).with_columns(contract=pl.lit("never seen")))
+    assert set(predicted.values.tolist()) <= set(manifest.classes)
+    assert manifest.task == ("binary" if target == "churned" else "multiclass")
+    assert (predicted.probabilities is None) == (estimator == "sklearn.svm.LinearSVC")
+    assert manifest.serialization == "skops"
+
+
+@pytest.mark.parametrize(
+    "estimator", [REGRESSOR, "sklearn.linear_model.Ridge", "xgboost.XGBRegressor", "lightgbm.LGBMRegressor"]
+)
+def test_any_regressor_predicts_numbers(tmp_path: Path, estimator: str) -> None:
+    folder, manifest = trained(tmp_path, schema=customer_schema("spend"), estimator=estimator, params={})
+    predicted = load_model(folder).predict(customers(seed=1))
+    truth = customers(seed=1)["spend"].to_numpy()
+    assert manifest.task == "regression"
+    assert manifest.classes == ()
+    assert predicted.probabilities is None
+    assert np.corrcoef(predicted.values, truth)[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("estimator", [CLASSIFIER, "xgboost.XGBClassifier", "lightgbm.LGBMClassifier"])
+def test_a_category_is_a_category_and_not_a_number(tmp_path: Path, estimator: str) -> None:
+    """Codes are sorted by name; only one of the middle is positive: one split on a category, two on a number."""
+    draw = np.random.default_rng(0)
+    letters = draw.choice(list("abcdefg"), 600)
+    frame = customers(600).with_columns(contract=pl.Series(letters), churned=pl.Series(np.isin(letters, ["b", "d"])))
+    params = {"max_depth": 1} | ({"max_iter": 1} if estimator == CLASSIFIER else {"n_estimators": 1})
+    if estimator == "lightgbm.LGBMClassifier":
+        params |= {"min_child_samples": 1}
+    folder, _ = trained(tmp_path, frame, estimator=estimator, params=params)
+    predicted = load_model(folder).predict(frame).probabilities
+    assert predicted is not None
+    positive = predicted[:, 1]
+    wanted = np.isin(letters, ["b", "d"])
+    assert positive[wanted].min() > positive[~wanted].max()
