@@ -84,7 +84,8 @@ def grouped_bars(rows: Sequence[tuple[str, str, float]], title: str = "value") -
     layer = vega.layer(
         drawn,
         {"type": "bar", "cornerRadiusEnd": 2},
-        x=vega.quantity("value", title, zero=True),
+        # Stacking, the default with a colour, clips these bars at the wrong place when the width is fitted.
+        x={**vega.quantity("value", title, zero=True), "stack": None},
         y={**vega.labels(), "scale": {"paddingInner": 0.3}},
         yOffset={"field": "series", "type": "nominal", "sort": series},
         color=vega.colour(series),

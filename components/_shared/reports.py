@@ -28,6 +28,7 @@ _SIGNS = {
     "neutral": ("", "M10 9v5.6M10 5.6v.1"),
 }
 _FOLD_ABOVE, _SHOWN_WHEN_FOLDED = 24, 12
+_LONG = 24  # a column of longer texts than that keeps some room
 _CONTENTS_FROM = 4
 
 
@@ -208,7 +209,7 @@ def escaped(content: str) -> str:
 @dataclass(frozen=True)
 class _Form:
     columns: Sequence[str]
-    numeric: list[bool]
+    kinds: list[str]
     decimals: list[int | None]
     widths: list[int]
 
@@ -223,22 +224,24 @@ def _form(columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> _Form:
     ]
     return _Form(
         columns,
-        [all(map(_is_numeric, column)) for column in by_column],
+        [
+            ' class="num"' if all(map(_is_numeric, column)) else ' class="long"' if length > _LONG else ""
+            for column, length in zip(by_column, lengths, strict=True)
+        ],
         decimals,
         [length + 3 for length in lengths],
     )
 
 
 def _table(form: _Form, rows: Sequence[Sequence[Value]], caption: str | None, *, widths: bool) -> str:
-    kinds = [' class="num"' if numeric else "" for numeric in form.numeric]
     head = "".join(
-        f'<th scope="col"{kind}>{escaped(name)}</th>' for name, kind in zip(form.columns, kinds, strict=True)
+        f'<th scope="col"{kind}>{escaped(name)}</th>' for name, kind in zip(form.columns, form.kinds, strict=True)
     )
     body = "".join(
         "<tr>"
         + "".join(
             f"<td{kind}>{_value(value, places)}</td>" if i else f'<th scope="row"{kind}>{_value(value, places)}</th>'
-            for i, (value, kind, places) in enumerate(zip(row, kinds, form.decimals, strict=True))
+            for i, (value, kind, places) in enumerate(zip(row, form.kinds, form.decimals, strict=True))
         )
         + "</tr>"
         for row in rows

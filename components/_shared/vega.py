@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-WIDTH = 860  # with labels, as wide as a page has room for
-HALF_WIDTH = 400  # two of them fit beside each other
+WIDTH = 870  # with labels, as wide as a page has room for
+HALF_WIDTH = 404  # two of them fit beside each other
 
 # The page defines these, once for light and once for dark.
 COLOURS = tuple(f"var(--c{i})" for i in range(1, 7))
@@ -82,7 +82,7 @@ def quantity(
 ) -> dict[str, Any]:
     """A channel for numbers."""
     scale: dict[str, Any] = {"zero": zero, "nice": nice} if domain is None else {"domain": list(domain)}
-    axis: dict[str, Any] = {"format": number_format} if number_format else {}
+    axis: dict[str, Any] = {"grid": True} | ({"format": number_format} if number_format else {})
     if number_format == "d":
         axis["tickMinStep"] = 1
     return {"field": field, "type": "quantitative", "title": title or None, "scale": scale, "axis": axis}

@@ -19,7 +19,7 @@ class Webhook(Config):
         attempts: How often to try before giving up; between two tries it waits 1, 2, 4, ... seconds.
     """
 
-    url_env: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    url_env: str = Field(default="HEADWAY_ALERT_WEBHOOK", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     timeout_s: float = Field(default=10, gt=0, le=60)
     attempts: int = Field(default=4, ge=1, le=8)
 

@@ -85,6 +85,14 @@ def test_axes_say_what_is_measured_and_lines_what_they_are() -> None:
     assert {"trial", "best so far", "baseline", "objective"} <= set(words(charts.history([0.5, 0.6], baseline=0.5)))
 
 
+def test_bars_in_a_group_are_as_long_as_their_values() -> None:
+    svg = vega.render(charts.grouped_bars([("a", "champion", 1.0), ("a", "challenger", 2.0)]))
+    paths = [re.findall(rf'd="(M0,[^"]*)" fill="var\(--c{i}\)"', svg)[0] for i in (1, 2)]
+    short, long = (max(float(x) for x in re.findall(r"[ML]([\d.]+),", path)) for path in paths)
+
+    assert long == pytest.approx(2 * short, rel=0.02)
+
+
 def test_rows_stand_in_the_given_order() -> None:
     names = ["zebra", "ant", "mouse"]
     assert [word for word in words(charts.bars([(name, 1.0) for name in names])) if word in names] == names
