@@ -52,13 +52,24 @@ def blessing(outcomes: tuple[GateOutcome, ...]) -> tuple[bool, str]:
     return True, f"{len(outcomes)} of {len(outcomes)} gates passed."
 
 
+def sliced_columns(gates: Gates) -> list[str]:
+    """Columns whose values a gate names."""
+    named = [g.slice.partition("=")[0] for g in gates.root.values() if isinstance(g, SliceGate) and g.slice != WORST]
+    return list(dict.fromkeys(named))
+
+
+def gap_columns(gates: Gates) -> list[str]:
+    """Columns between whose values a gate limits a gap."""
+    return [gate.column for gate in gates.root.values() if isinstance(gate, GapGate)]
+
+
 def check_gates(gates: Gates, task: Task, columns: Collection[str], *, costs_stated: bool) -> None:
     """Refuses gates that can never be measured, before anything is computed.
 
     Args:
         gates: What was configured.
         task: The model's.
-        columns: That slices are made of.
+        columns: That the model's schema knows.
         costs_stated: Whether the evaluation states the costs of mistakes.
 
     Raises:
@@ -94,10 +105,9 @@ def check_gates(gates: Gates, task: Task, columns: Collection[str], *, costs_sta
         if isinstance(gate, SliceGate) and gate.slice != WORST and gate.slice.partition("=")[0] not in columns:
             raise HeadwayError(
                 "gate.slice_unknown",
-                f"Gate {name!r} names a slice of a column that rows are not sliced by.",
+                f"Gate {name!r} names a slice of a column that the model's schema does not know.",
                 value=gate.slice,
-                remedy=f"Name `worst` or `column=value` with one of {', '.join(columns) or 'the slices'}; "
-                "add the column to `slices` in `evaluation`.",
+                remedy=f"Name `worst`, or `column=value` with one of the columns {', '.join(columns)}.",
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from headway.components._shared.artifacts import ModelManifest
@@ -43,20 +44,24 @@ def golden_rows(
         HeadwayError: `evaluation.prediction_depends_on_batch`.
     """
     manifest = model.manifest
-    features = [f.name for f in manifest.features]
-    ordered = np.argsort(stable_hash(frame.select(features)), kind="stable")
-    common = _common(frame.select(features))
-    ordered = ordered[common[ordered]]
-    rows = _chosen(frame.select(features), ordered, _score(predictions), threshold, count)
-    given = frame.select(features)[rows]
+    features = frame.select(f.name for f in manifest.features)
+    ids = _ids(frame, manifest)
+    ordered = np.argsort(stable_hash(pl.DataFrame([ids, *features])), kind="stable")
+    common = _common(features)
+    if not common.any():
+        features = _folded(features)
+        predictions = model.predict(features)
+    else:
+        ordered = ordered[common[ordered]]
+    rows = _chosen(features, ordered, _score(predictions), threshold, count)
+    given = features[rows]
     alone = model.predict(given)
     _check_batch(alone, predictions, rows, manifest)
-    ids = _ids(frame, manifest)[rows]
-    return pl.DataFrame([ids, *given, *_predicted(alone, manifest)])
+    return pl.DataFrame([ids[rows], *given, *_predicted(alone, manifest)])
 
 
 def _chosen(features: pl.DataFrame, ordered: Integers, score: Floats, threshold: float | None, count: int) -> list[int]:
-    """Row numbers, ascending: one from each edge in turn until there are enough, then the rest by hash."""
+    """Row numbers in the order of the hash: one from each edge in turn, then more by hash until there are enough."""
     chosen: dict[int, None] = {}
     edges = [list(edge) for edge in _edges(features, ordered, score, threshold)]
     for depth in range(max((len(edge) for edge in edges), default=0)):
@@ -67,7 +72,7 @@ def _chosen(features: pl.DataFrame, ordered: Integers, score: Floats, threshold:
         if len(chosen) >= count:
             break
         chosen[row] = None
-    return sorted(chosen)
+    return [row for row in ordered.tolist() if row in chosen]
 
 
 def _edges(features: pl.DataFrame, ordered: Integers, score: Floats, threshold: float | None) -> Iterator[list[int]]:
@@ -87,32 +92,36 @@ def _edges(features: pl.DataFrame, ordered: Integers, score: Floats, threshold: 
             present = by_value[values.is_not_null().to_numpy()[by_value]]
             yield [*present[:2].tolist(), *present[-2:].tolist()]
         else:
-            values = column.cast(pl.String).fill_null("").to_numpy()[ordered]
-            _, first = np.unique(values, return_index=True)
+            _, first = np.unique(column.cast(pl.String).fill_null("").to_numpy()[ordered], return_index=True)
             yield ordered[first].tolist()
 
 
-def _common(features: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _common(features: pl.DataFrame) -> npt.NDArray[np.bool_]:
     """Rows whose every text value occurs at least 10 times."""
-    texts = [c.name for c in features if c.dtype in (pl.String, pl.Categorical, pl.Enum)]
+    texts = _texts(features)
     if not texts:
         return np.ones(features.height, dtype=bool)
-    kept = features.select(pl.all_horizontal(pl.len().over(name) >= MIN_COUNT for name in texts)).to_series().to_numpy()
-    return kept if kept.any() else np.ones(features.height, dtype=bool)
+    return features.select(pl.all_horizontal(pl.len().over(name) >= MIN_COUNT for name in texts)).to_series().to_numpy()
+
+
+def _folded(features: pl.DataFrame) -> pl.DataFrame:
+    """The same rows with every rare text value missing."""
+    return features.with_columns(
+        pl.when(pl.len().over(name) >= MIN_COUNT).then(name).alias(name) for name in _texts(features)
+    )
+
+
+def _texts(features: pl.DataFrame) -> list[str]:
+    return [c.name for c in features if c.dtype in (pl.String, pl.Categorical, pl.Enum)]
 
 
 def _score(predictions: Predictions) -> Floats:
     """One number a row to order predictions by."""
-    if predictions.probabilities is None:
-        values = predictions.values
-        return (
-            values.astype(np.float64)
-            if values.dtype.kind in "fiub"
-            else np.unique(values, return_inverse=True)[1] * 1.0
-        )
-    return (
-        predictions.probabilities[:, 1] if predictions.probabilities.shape[1] == 2 else predictions.probabilities.max(1)
-    )
+    probabilities, values = predictions.probabilities, predictions.values
+    if probabilities is None:
+        return np.asarray(values if values.dtype.kind in "fiub" else np.unique(values, return_inverse=True)[1], float)
+    score: Floats = probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities.max(axis=1)
+    return score
 
 
 def _check_batch(alone: Predictions, together: Predictions, rows: list[int], manifest: ModelManifest) -> None:

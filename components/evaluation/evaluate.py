@@ -1,0 +1,158 @@
+"""The step evaluate_model: measures a model, compares it with the champion, decides its gates, writes the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from headway.components._shared.artifacts import (
+    Artifact,
+    Metrics,
+    ModelManifest,
+    describe,
+    manifest_digest,
+    verify_model,
+)
+from headway.components._shared.audit import record_event
+from headway.components._shared.config import parse
+from headway.components._shared.datasets import Dataset, open_dataset, write_dataset
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.estimators import load_model
+from headway.components._shared.metrics import Metric, metrics_of
+from headway.components._shared.state import State, checked_model_name, run_id
+from headway.components._shared.steps import decided, keep_report, step
+from headway.components._shared.times import format_time, now
+from headway.components._shared.verdicts import Verdict, write_verdict
+from headway.components.evaluation.champion import Comparison, load_champion
+from headway.components.evaluation.config import Evaluation, Gates
+from headway.components.evaluation.examine import Question, examine
+from headway.components.evaluation.gates import blessing, check_gates, decide, gap_columns, sliced_columns
+from headway.components.evaluation.measure import PRIMARY
+from headway.components.evaluation.report import write_report
+from headway.components.evaluation.result import Result
+from headway.components.evaluation.rows import check_showable
+
+
+@step("evaluate_model")
+def evaluate(
+    model: Artifact,
+    data: Artifact,
+    verdict: Artifact,
+    golden: Artifact,
+    metrics: Metrics,
+    report: Artifact,
+    *,
+    champion: Artifact | None = None,
+    gates: Mapping[str, Any] | None = None,
+    evaluation: Mapping[str, Any] | None = None,
+    model_name: str | None = None,
+    seed: int = 0,
+    state_uri: str | None = None,
+) -> None:
+    """Measures a model on held-out rows and decides whether it may go on; see the component's docstring."""
+    settings = parse(Evaluation, evaluation or {}, parameter="evaluation")
+    asked = parse(Gates, gates or {}, parameter="gates")
+    name = None if model_name is None else checked_model_name(model_name)
+    manifest = verify_model(model.path)
+    primary = check_parameters(settings, asked, manifest)
+    dataset = open_dataset(data.path)
+    _check_held_out(dataset, manifest)
+    rival = load_champion(None if champion is None else champion.path, manifest, list(dataset.columns))
+    question = Question(settings, asked, primary, int(seed))
+    result = examine(load_model(model.path), Path(model.path), dataset, rival, question)
+
+    footer = {"kind": "golden", "model_digest": manifest.model_digest}
+    kept = write_dataset({"golden": result.golden}, golden.path, footer)
+    given = _verdict(result, asked, manifest_digest(model.path), kept.fingerprint)
+    write_verdict(given, verdict.path)
+    write_report(result, given, report.path)
+    keep_report(report.path)
+    describe(verdict, blessed=given.blessed, model_digest=manifest.model_digest)
+    describe(
+        golden, rows=kept.rows, columns=len(kept.columns), size_bytes=kept.size_bytes, fingerprint=kept.fingerprint
+    )
+    for metric, found in given.metrics.items():
+        metrics.log_metric(metric, found["value"])
+    if state_uri and name:
+        _record(State(state_uri), name, given)
+    details = {"blessed": given.blessed, "reason": given.reason, "metrics": given.metrics, "threshold": given.threshold}
+    decided(_line(given, primary), rows=dataset.rows, **details)
+
+
+def check_parameters(settings: Evaluation, gates: Gates, manifest: ModelManifest) -> Metric:
+    """Refuses what can never be measured, before anything is computed; gives the primary metric.
+
+    Raises:
+        HeadwayError: `evaluation.metric_unknown`, `evaluation.binary_only`, `evaluation.column_unknown`,
+            `evaluation.column_personal`, or one of `gates.check_gates`.
+    """
+    known = metrics_of(manifest.task)
+    name = settings.primary_metric or PRIMARY[manifest.task]
+    usable = [m.name for m in known.values() if m.better and (m.name != "cost" or settings.costs)]
+    if name not in usable:
+        raise HeadwayError(
+            "evaluation.metric_unknown",
+            f"The primary metric is none that this {manifest.task} model can be judged by.",
+            value=name,
+            remedy=f"Use one of {', '.join(usable)}.",
+        )
+    if manifest.task != "binary" and (settings.costs is not None or settings.threshold is not None):
+        raise HeadwayError(
+            "evaluation.binary_only",
+            f"`costs` and `threshold` belong to binary tasks, and the model's is {manifest.task}.",
+            value=manifest.task,
+            remedy="Leave both out of `evaluation`.",
+        )
+    columns = [c.name for c in manifest.schema_.columns]
+    check_gates(gates, manifest.task, columns, costs_stated=settings.costs is not None)
+    named = [] if settings.slices == "auto" else list(settings.slices)
+    check_showable(manifest.schema_, [*named, *settings.groups], parameter="`evaluation`")
+    check_showable(manifest.schema_, [*sliced_columns(gates), *gap_columns(gates)], parameter="`gates`")
+    return known[name]
+
+
+def _check_held_out(dataset: Dataset, manifest: ModelManifest) -> None:
+    """A model that learned from these very rows looks better than it is, whatever its intervals say."""
+    if dataset.fingerprint == manifest.data_fingerprint and not manifest.adopted:
+        raise HeadwayError(
+            "evaluation.training_data",
+            "The evaluation data is the data that the model was trained on.",
+            value=dataset.fingerprint,
+            remedy="Evaluate on the `test_data` of split_data.",
+        )
+
+
+def _verdict(result: Result, gates: Gates, manifest_sha256: str, golden_fingerprint: str) -> Verdict:
+    evidence = result.evidence()
+    outcomes = decide(gates, evidence)
+    blessed, reason = blessing(outcomes)
+    return Verdict(
+        model_digest=result.manifest.model_digest,
+        manifest_sha256=manifest_sha256,
+        data_fingerprint=result.data_fingerprint,
+        golden_fingerprint=golden_fingerprint,
+        task=result.manifest.task,
+        threshold=None if result.threshold is None else result.threshold.value,
+        metrics={name: {"value": i.value, "low": i.low, "high": i.high} for name, i in evidence.metrics.items()},
+        gates=outcomes,
+        blessed=blessed,
+        reason=reason,
+        champion_digest=result.comparison.champion_digest if isinstance(result.comparison, Comparison) else None,
+        time=format_time(now()),
+        run_id=run_id(),
+    )
+
+
+def _record(state: State, model_name: str, verdict: Verdict) -> None:
+    evidence = verdict.model_dump(mode="json", exclude={"model_digest", "time", "run_id"})
+    record_event(state, model_name, "verdict", model_digest=verdict.model_digest, evidence=evidence)
+
+
+def _line(verdict: Verdict, primary: Metric) -> str:
+    found = verdict.metrics.get(primary.name)
+    shown = "" if found is None else f"{primary.label} {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}], "
+    passed = sum(gate.passed for gate in verdict.gates)
+    if verdict.blessed:
+        return f"blessed: {shown}{passed} of {len(verdict.gates)} gates"
+    return f"not blessed: {shown}{verdict.reason}"

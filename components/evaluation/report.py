@@ -1,0 +1,213 @@
+"""The evaluation report: what was decided, on which evidence, and what to worry about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from headway.components._shared import charts
+from headway.components._shared.formats import number
+from headway.components._shared.reports import (
+    Block,
+    Cell,
+    Page,
+    Value,
+    badge,
+    facts,
+    figure,
+    listing,
+    mono,
+    table,
+    text,
+)
+from headway.components._shared.statistics import Difference
+from headway.components._shared.verdicts import GateOutcome, Verdict
+from headway.components.evaluation.champion import Comparison
+from headway.components.evaluation.report_sections import (
+    FOREST_ROWS,
+    LABELS,
+    around,
+    calibration,
+    curves,
+    gaps,
+    importance,
+    slices,
+    threshold,
+)
+from headway.components.evaluation.result import Result
+from headway.components.evaluation.speed import OPERATIONAL
+from headway.components.evaluation.worries import worries
+
+
+def write_report(result: Result, verdict: Verdict, path: str | Path) -> None:
+    """Writes the report of an evaluation as one self-contained HTML file."""
+    page = Page(
+        title=f"Evaluation of {result.manifest.target}",
+        lead=verdict.reason,
+        tone="good" if verdict.blessed else "bad",
+        status="Blessed" if verdict.blessed else "Not blessed",
+        kind="Model evaluation",
+        facts=_headline(result),
+    )
+    page.section("Gates", *_gates(verdict.gates))
+    concerns = worries(result)
+    page.section("What to worry about", listing(concerns) if concerns else text("Nothing that these rows can show."))
+    page.section("How good it is", *_metrics(result))
+    page.section("Against the champion", *_champion(result))
+    if result.outcomes.task == "binary" and result.outcomes.probabilities is not None:
+        page.section("Ranking", *curves(result))
+    if result.calibration is not None:
+        page.section("Calibration", *calibration(result))
+    if result.threshold is not None:
+        page.section("Decision threshold", *threshold(result))
+    page.section("Slices", *slices(result))
+    if result.gaps:
+        page.section("Gaps between groups", *gaps(result))
+    if result.manifest.importance:
+        page.section("What the model looks at", *importance(result))
+    page.section("Speed and size", *_speed(result))
+    page.section("The evidence itself", *_evidence(result, verdict))
+    page.write(path)
+
+
+def _headline(result: Result) -> dict[str, Value]:
+    leading = result.measured.get(result.primary.name)
+    shown: dict[str, Value] = {}
+    if leading is not None:
+        shown[result.primary.label] = around(leading.interval)
+        if leading.baseline is not None:
+            shown["Guessing reaches"] = leading.baseline.value
+    shown["Rows"] = len(result.outcomes.actual)
+    if result.span is not None:
+        shown["From"], shown["To"] = result.span
+    if result.threshold is not None:
+        shown["Threshold"] = result.threshold.value
+    shown["Model"] = mono(result.manifest.model_digest[:12])
+    shown["Estimator"] = result.manifest.estimator.rpartition(".")[2]
+    return shown
+
+
+def _gates(gates: Sequence[GateOutcome]) -> Iterator[Block]:
+    if not gates:
+        yield text("None are configured. A model that nothing vouches for is not blessed.")
+        return
+    rows = [
+        (
+            gate.gate,
+            badge("passed", "good") if gate.passed else badge("failed", "bad"),
+            around(gate) if gate.value is not None and gate.low is not None and gate.high is not None else "–",
+            gate.limit,
+            gate.reason,
+        )
+        for gate in gates
+    ]
+    yield table(["Gate", "Outcome", "Measured", "Limit", "Why"], rows)
+
+
+def _metrics(result: Result) -> Iterator[Block]:
+    percent = f"{100 * result.settings.confidence:g} %"
+    rows = [
+        (
+            LABELS[name],
+            around(found.interval),
+            None if found.baseline is None else found.baseline.value,
+            {"higher": "more is better", "lower": "less is better", None: "neither"}[found.metric.better],
+            found.metric.meaning,
+        )
+        for name, found in result.measured.items()
+    ]
+    yield table(["Metric", f"Value with {percent} interval", "Guessing", "", "Meaning"], rows)
+    yield text(
+        "Guessing is the best constant prediction on these very rows. "
+        + ("Metrics of labels use the decision threshold below. " if result.threshold is not None else "")
+        + _dependence(result)
+    )
+
+
+def _dependence(result: Result) -> str:
+    if result.blocks is None:
+        return "Intervals take every row as independent."
+    return (
+        f"Intervals let rows with the same {result.blocks.words} depend on each other in any way "
+        f"({result.blocks.count:,} blocks)."
+    )
+
+
+def _champion(result: Result) -> Iterator[Block]:
+    comparison = result.comparison
+    if not isinstance(comparison, Comparison):
+        yield text(comparison)
+        return
+    rows = [
+        (
+            LABELS[name],
+            result.measured[name].estimate.value,
+            gain.champion.value,
+            around(gain.difference),
+            gain.difference.p_value,
+            gain.difference.detectable,
+            _word(gain.difference),
+        )
+        for name, gain in comparison.gains.items()
+    ]
+    yield text(
+        f"Model {result.manifest.model_digest[:12]} against champion {comparison.champion_digest[:12]} on the same "
+        "rows, paired. A positive gain is better, whichever way the metric goes. The detectable gain would be found in "
+        "four of five such evaluations: where it is larger than what matters, no difference seen means little."
+    )
+    yield table(["Metric", "Model", "Champion", "Gain", "p", "Detectable", ""], rows)
+    if comparison.only_model_right is not None and comparison.only_champion_right is not None:
+        exact = "" if comparison.mcnemar_p is None else f" (exact McNemar test: p = {comparison.mcnemar_p:.3g})"
+        yield text(
+            f"{comparison.only_model_right:,} rows are right only by the model, {comparison.only_champion_right:,} "
+            f"only by the champion{exact}."
+        )
+    if result.slice_gains:
+        gains = sorted(result.slice_gains.items(), key=lambda item: item[1].value)[:FOREST_ROWS]
+        yield figure(
+            charts.intervals(
+                [(name, g.value, g.low, g.high) for name, g in gains],
+                0.0,
+                f"gain in {result.primary.label}",
+                "no difference",
+            ),
+            "Gain over the champion by slice, worst first; the intervals hold together",
+            f"The smallest gain is {number(gains[0][1].value)} in {gains[0][0]}.",
+        )
+
+
+def _word(gain: Difference) -> Cell:
+    if gain.low > 0:
+        return badge("better", "good")
+    return badge("worse", "bad") if gain.high < 0 else badge("not shown", "neutral")
+
+
+def _speed(result: Result) -> Iterator[Block]:
+    rows = [(LABELS[name], around(found), OPERATIONAL[name]) for name, found in result.speed.metrics.items()]
+    yield table(["What", "Measured", "Meaning"], rows)
+    yield text(
+        f"Timed in the process of this step over {result.speed.calls:,} calls; a server adds its own time, and a busy "
+        "machine makes all of it longer."
+    )
+
+
+def _evidence(result: Result, verdict: Verdict) -> Iterator[Block]:
+    yield facts(
+        {
+            "Model digest": mono(verdict.model_digest),
+            "Data fingerprint": mono(verdict.data_fingerprint),
+            "Golden rows": f"{result.golden.height:,}",
+            "Golden fingerprint": mono(verdict.golden_fingerprint),
+            "Trained on": mono(result.manifest.data_fingerprint),
+            "Champion digest": mono(verdict.champion_digest) if verdict.champion_digest else "none",
+            "Dependence of rows": "none assumed" if result.blocks is None else result.blocks.words,
+            "Confidence of intervals": f"{100 * result.settings.confidence:g} %",
+            "Decided": verdict.time,
+        }
+    )
+    yield text(
+        "Intervals come from the influence of every row, summed by block (DeLong's for ROC AUC), with Wilson's form "
+        "for shares, a logarithm for errors and a t interval for differences. A gate on the end of an interval "
+        "therefore passes a model whose truth lies just beyond the limit in about "
+        f"{100 * (1 - result.settings.confidence) / 2:g} % of evaluations."
+    )

@@ -1,0 +1,225 @@
+"""The sections of the evaluation report with pictures: curves, calibration, threshold, slices, gaps, importance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from headway.components._shared import charts
+from headway.components._shared.formats import number
+from headway.components._shared.metrics import METRICS, Outcomes
+from headway.components._shared.reports import (
+    Block,
+    Cell,
+    Value,
+    badge,
+    details,
+    facts,
+    figure,
+    interval,
+    table,
+    text,
+)
+from headway.components._shared.statistics import Difference, Floats, Interval
+from headway.components._shared.verdicts import GateOutcome
+from headway.components.evaluation.champion import Comparison
+from headway.components.evaluation.result import Result
+from headway.components.evaluation.slices import SliceResult
+
+FOREST_ROWS = 30
+CURVE_POINTS = 200
+LABELS = {metric.name: metric.label for metric in METRICS} | {
+    "ece": "Calibration error (ECE)",
+    "latency_p50_ms": "Latency of one row, median (ms)",
+    "latency_p99_ms": "Latency of one row, 99 % (ms)",
+    "batch_ms": "Latency of 1,000 rows, median (ms)",
+    "size_mb": "Size on disk (MB)",
+}
+
+
+def curves(result: Result) -> Iterator[Block]:
+    """ROC and precision-recall curves, the champion's beside the model's."""
+    series = {"model": result.outcomes}
+    if isinstance(result.comparison, Comparison):
+        series["champion"] = result.comparison.outcomes
+    curves = {name: _curve(outcomes) for name, outcomes in series.items()}
+    prevalence = float(result.outcomes.actual.mean())
+    area = result.measured["roc_auc"].interval if "roc_auc" in result.measured else None
+    yield figure(
+        charts.roc({name: list(zip(fpr, tpr, strict=True)) for name, (fpr, tpr, _) in curves.items()}),
+        "ROC curve",
+        "True positive rate over false positive rate" + (f"; the area is {area.value:.3f}." if area else "."),
+    )
+    yield figure(
+        charts.precision_recall(
+            {name: list(zip(tpr[1:], precision[1:], strict=True)) for name, (_, tpr, precision) in curves.items()},
+            prevalence,
+        ),
+        "Precision and recall",
+        f"Precision over recall; guessing has a precision of {prevalence:.3f}.",
+    )
+
+
+def _curve(outcomes: Outcomes) -> tuple[list[float], list[float], list[float]]:
+    """False positive rate, true positive rate and precision at thresholds from high to low."""
+    assert outcomes.probabilities is not None
+    order = np.argsort(-outcomes.probabilities[:, 1], kind="stable")
+    hits = np.concatenate([[0.0], np.cumsum(outcomes.actual[order])])
+    selected = np.arange(len(hits))
+    last = np.append(np.diff(outcomes.probabilities[order, 1]) != 0, True)
+    steps = np.concatenate([[0], np.flatnonzero(last) + 1])
+    shown = steps[np.unique(np.linspace(0, len(steps) - 1, CURVE_POINTS).astype(int))]
+    positives = hits[-1]
+    fpr: Floats = (selected[shown] - hits[shown]) / max(len(outcomes.actual) - positives, 1)
+    tpr: Floats = hits[shown] / max(positives, 1)
+    precision: Floats = hits[shown] / np.maximum(selected[shown], 1)
+    return fpr.tolist(), tpr.tolist(), precision.tolist()
+
+
+def calibration(result: Result) -> Iterator[Block]:
+    """Reliability of the predictions."""
+    found = result.calibration
+    assert found is not None
+    regression = result.outcomes.task == "regression"
+    points = [(b.predicted, b.observed.value) for b in found.bins]
+    shown: dict[str, Value] = {}
+    if found.ece is not None:
+        shown["Calibration error (ECE)"] = around(found.ece)
+        shown["ECE with the bins' noise"] = found.raw_ece
+    for name in ("calibration_slope", "bias"):
+        if name in result.measured:
+            shown[LABELS[name]] = around(result.measured[name].interval)
+    if found.reliability is not None:
+        shown |= {
+            "Brier: reliability": found.reliability,
+            "Brier: resolution": found.resolution,
+            "Brier: uncertainty": found.uncertainty,
+        }
+    yield facts(shown)
+    if regression:
+        low, high = min(p for p, _ in points), max(p for p, _ in points)
+        chart = charts.line({"model": points, "perfect": [(low, low), (high, high)]}, "mean prediction", "mean outcome")
+    else:
+        chart = charts.calibration(points, [b.rows for b in found.bins])
+    worst = max(found.bins, key=lambda b: abs(b.predicted - b.observed.value))
+    yield figure(
+        chart,
+        "Mean prediction against what happened",
+        f"Furthest apart: predicted {number(worst.predicted)}, happened {number(worst.observed.value)}.",
+    )
+    rows = [(b.rows, b.predicted, around(b.observed)) for b in found.bins]
+    yield details("The table behind it", table(["Rows", "Mean prediction", "Happened"], rows))
+
+
+def threshold(result: Result) -> Iterator[Block]:
+    """How the decision threshold was chosen, and what it costs."""
+    threshold = result.threshold
+    assert threshold is not None
+    if threshold.source != "costs":
+        how = "was given" if threshold.source == "given" else "is the default, because nobody stated what mistakes cost"
+        yield text(f"Rows with a probability of at least {threshold.value:g} are selected. The threshold {how}.")
+        return
+    costs = result.settings.costs
+    assert costs is not None
+    cost = result.measured["cost"]
+    yield text(
+        f"A false positive costs {costs.false_positive:g}, a false negative {costs.false_negative:g}. The cheapest "
+        f"threshold on all rows is {threshold.value:.3f}; rows at or above it are selected. What is reported at the "
+        "threshold is cross-fitted: each fifth of the rows is labelled with the threshold that is cheapest on the "
+        f"other four ({min(threshold.by_fold):.3f} to {max(threshold.by_fold):.3f}), so the choice does not flatter it."
+    )
+    yield facts(
+        {
+            "Cost per row": around(cost.interval),
+            "Best constant decision": None if cost.baseline is None else cost.baseline.value,
+        }
+    )
+    yield figure(
+        charts.cost_curve(threshold.curve, threshold.value),
+        "Cost per row over the threshold",
+        f"The cost is least at {threshold.value:.3f}.",
+    )
+
+
+def slices(result: Result) -> Iterator[Block]:
+    """The primary metric in every slice."""
+    results = result.slices[result.primary.name]
+    measured = [s for s in results if s.joint is not None]
+    if not measured:
+        yield text("No slice has the support to be measured.")
+        return
+    sign = -1 if result.primary.better == "lower" else 1
+    ordered = sorted(measured, key=lambda s: sign * s.joint.value if s.joint else 0.0)
+    overall = result.measured.get(result.primary.name)
+    yield figure(
+        charts.intervals(
+            [(s.name, s.joint.value, s.joint.low, s.joint.high) for s in ordered[:FOREST_ROWS] if s.joint],
+            None if overall is None else overall.estimate.value,
+            result.primary.label,
+            "all rows",
+        ),
+        f"{result.primary.label} by slice, worst first; the intervals hold together",
+        f"The worst is {ordered[0].name}, the best {ordered[-1].name}, of {len(ordered)}.",
+    )
+    rows = [
+        (
+            s.name,
+            s.size,
+            None if s.joint is None else around(s.joint),
+            None if s.deviation is None else s.deviation.value,
+            s.p_value,
+            _slice_word(s),
+        )
+        for s in [*ordered, *(s for s in results if s.joint is None)]
+    ]
+    columns = ["Slice", "Rows", result.primary.label, "Better than overall by", "p (Holm)", ""]
+    yield table(columns, rows, "Slices")
+
+
+def _slice_word(found: SliceResult) -> Value:
+    if found.why_not is not None:
+        return f"not measured: {found.why_not}"
+    if found.deviation is None or found.p_value is None or found.p_value >= 0.05:
+        return "as overall, as far as the rows show"
+    return badge("better", "good") if found.deviation.value > 0 else badge("worse", "warn")
+
+
+def gaps(result: Result) -> Iterator[Block]:
+    """Differences between groups."""
+    yield text(
+        "The interval of a largest gap covers the true largest gap between any two groups, whichever pair looks "
+        "furthest apart."
+    )
+    rows = [
+        (
+            gap.column,
+            LABELS[gap.metric],
+            None if gap.interval is None else around(gap.interval),
+            "fewer than two groups with support" if gap.widest is None else " and ".join(gap.widest),
+        )
+        for gap in result.gaps
+    ]
+    yield table(["Column", "Metric", "Largest gap", "Between"], rows)
+    groups = [
+        (name, LABELS[gap.metric], size, around(found))
+        for gap in result.gaps
+        for name, (size, found) in gap.groups.items()
+    ]
+    left_out = [(name, LABELS[gap.metric], None, why) for gap in result.gaps for name, why in gap.left_out.items()]
+    yield details("Every group", table(["Group", "Metric", "Rows", "Value"], [*groups, *left_out]))
+
+
+def importance(result: Result) -> Iterator[Block]:
+    """Permutation importance from training."""
+    ordered = sorted(result.manifest.importance.items(), key=lambda item: -item[1])[:FOREST_ROWS]
+    yield figure(
+        charts.bars(ordered, "loss of the training objective when the feature is shuffled"),
+        "Permutation importance, measured in training",
+        f"The model depends most on {ordered[0][0]}.",
+    )
+
+
+def around(found: Interval | Difference | GateOutcome) -> Cell:
+    """A value with its interval, as a cell."""
+    return interval(float(found.value or 0.0), float(found.low or 0.0), float(found.high or 0.0))
