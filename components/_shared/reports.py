@@ -248,8 +248,9 @@ def _table(form: _Form, rows: Sequence[Sequence[Value]], caption: str | None, *,
     )
     columns = "".join(f'<col style="width:{width}ch">' for width in form.widths) if widths else ""
     title = f"<caption>{escaped(caption)}</caption>" if caption else ""
+    name = "" if caption else f' aria-label="{escaped(", ".join(filter(None, form.columns)))}"'
     return (
-        f'<div class="scroll"><table>{title}{f"<colgroup>{columns}</colgroup>" if columns else ""}'
+        f'<div class="scroll"><table{name}>{title}{f"<colgroup>{columns}</colgroup>" if columns else ""}'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

@@ -42,8 +42,8 @@ def render(chart: Any) -> str:
     # The figure as a whole is the image for a screen reader, and the page decides the font.
     svg = re.sub(r' (?:role|aria-[a-z]+|font-family|xmlns:xlink|class|pointer-events)="[^"]*"', "", svg)
     svg = re.sub(r' opacity="1"|<path(?: [^>]*)? d=""[^>]*/>', "", svg)
-    # Coordinates need no more than two decimals; a number that is text, as on an axis, stays as it is.
-    svg = re.sub(r"(?<![>−\d.])-?\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}", svg)
+    # Coordinates need no more than two decimals; numbers between the tags are text and stay as they are.
+    svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"-?\d+\.\d{3,}", lambda n: f"{float(n[0]):.2f}", tag[0]), svg)
     # Clip paths are counted up through the life of the process.
     names = {name: f"clip{i}" for i, name in enumerate(dict.fromkeys(re.findall(r"clip\d+", svg)))}
     return re.sub(r"clip\d+", lambda match: names[match[0]], svg)

@@ -93,6 +93,11 @@ def test_bars_in_a_group_are_as_long_as_their_values() -> None:
     assert long == pytest.approx(2 * short, rel=0.02)
 
 
+def test_numbers_that_are_text_keep_their_decimals() -> None:
+    assert "chosen 0.125" in words(charts.cost_curve(CURVE, 0.125))
+    assert "0.685" in words(charts.intervals([("a", 0.7, 0.68, 0.72)]))
+
+
 def test_rows_stand_in_the_given_order() -> None:
     names = ["zebra", "ant", "mouse"]
     assert [word for word in words(charts.bars([(name, 1.0) for name in names])) if word in names] == names

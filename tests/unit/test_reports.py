@@ -109,6 +109,10 @@ def test_numbers_are_right_aligned_and_have_the_same_decimals_in_a_column() -> N
     assert '<td class="num">–</td>' in table
 
 
+def test_a_table_without_a_caption_is_named_by_its_columns() -> None:
+    assert '<table aria-label="Gate, Outcome">' in reports.table(["Gate", "", "Outcome"], [["a", 1, 2]]).html
+
+
 def test_truth_values_are_words_and_not_numbers() -> None:
     assert "<td>yes</td>" in reports.table(["a", "b"], [["x", True]]).html
 
