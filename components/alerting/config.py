@@ -28,9 +28,9 @@ class Alerts(Config):
     """Who is told what about a run. The log is told always.
 
     Attributes:
-        on: Which endings are told: `failure`, `refusal` (the run went well and the model was refused), `success`.
+        events: Which endings are told: `failure`, `refusal` (the run went well and the model was refused), `success`.
         webhook: Where they are sent; None sends nothing.
     """
 
-    on: tuple[Literal["failure", "refusal", "success"], ...] = ("failure", "refusal")
+    events: tuple[Literal["failure", "refusal", "success"], ...] = ("failure", "refusal")
     webhook: Webhook | None = None

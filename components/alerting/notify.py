@@ -49,7 +49,7 @@ def notify(
     log.warning(message.text) if message.event == "failure" else log.info(message.text)
     wanted = parse(Alerts, alerts, parameter="alerts")
     checked_model_name(model_name)
-    if wanted.webhook is None or message.event not in wanted.on:
+    if wanted.webhook is None or message.event not in wanted.events:
         decided(f"told the log: {message.headline}", event=message.event, webhook=None)
         return
     delivery = deliver(message.payload(), wanted.webhook)

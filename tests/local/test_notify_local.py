@@ -72,7 +72,7 @@ def test_a_dead_webhook_does_not_fail_the_run(
     state_uri: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ALERT_WEBHOOK", "http://127.0.0.1:9/secret-token")
-    alerts = {"on": ["success"], "webhook": {"url_env": "ALERT_WEBHOOK", "attempts": 1}}
+    alerts = {"events": ["success"], "webhook": {"url_env": "ALERT_WEBHOOK", "attempts": 1}}
 
     guarded(rows=3, model_name="flights", state_uri=state_uri, alerts=alerts)
 
