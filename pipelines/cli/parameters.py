@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,9 +63,25 @@ def read_parameters(path: Path, staging: Path) -> ParameterFile:
     return ParameterFile(content.get("pipeline"), _resolve(content["parameters"], path.parent, staging))
 
 
+_VERSION_1_1 = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+
+
+class _Yaml12(yaml.SafeLoader):
+    """YAML with the plain types of version 1.2: `on`, `off`, `yes`, `no` and dates are text, as they are in JSON."""
+
+
+_Yaml12.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _VERSION_1_1]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Yaml12.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
 def _load(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml.load(path.read_text(), Loader=_Yaml12)
     except FileNotFoundError:
         raise HeadwayError(
             "parameters.missing", "There is no such file.", value=str(path), remedy="Check the path."

@@ -18,6 +18,16 @@ def test_values_are_read_as_they_stand(tmp_path):
     assert asked.parameters == {"model_name": "x1", "source": {"uris": ["a.csv"]}}
 
 
+def test_on_and_no_are_words_not_booleans(tmp_path):
+    path = write(tmp_path, "parameters:\n  alerts: {on: [failure]}\n  country: no\n  flag: true\n")
+    assert read_parameters(path, tmp_path).parameters == {"alerts": {"on": ["failure"]}, "country": "no", "flag": True}
+
+
+def test_dates_stay_what_was_written(tmp_path):
+    path = write(tmp_path, "parameters:\n  source: {start: 2013-01-01}\n")
+    assert read_parameters(path, tmp_path).parameters["source"]["start"] == "2013-01-01"
+
+
 def test_a_file_reference_becomes_the_content_of_that_file(tmp_path):
     write(tmp_path, '{"columns": [{"name": "a", "type": "integer"}]}', "schema.json")
     path = write(tmp_path, "parameters:\n  contract: '@schema.json'\n")
