@@ -1,6 +1,6 @@
 """What KFP sees of the evaluation."""
 
-from typing import Optional
+from typing import Any, Optional
 
 from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
 
@@ -16,12 +16,12 @@ def evaluate_model(
     metrics: Output[Metrics],
     report: Output[HTML],
     champion: Input[Model] = None,
-    gates: dict = {},
-    evaluation: dict = {},
+    gates: dict[str, Any] = {},
+    evaluation: dict[str, Any] = {},
     model_name: Optional[str] = None,
     seed: int = 0,
     state_uri: Optional[str] = None,
-):
+) -> None:
     """Measures a model on held-out rows, compares it with the champion and decides whether it may go on.
 
     Every figure has a confidence interval that allows for rows that depend on each other. A negative verdict does not
@@ -39,7 +39,8 @@ def evaluate_model(
         evaluation: How to measure; every key may be absent: `confidence` (0.95), `primary_metric`, `slices` (column
             names, or `auto`), `groups` (column names), `min_support` (100 rows), `costs` (`false_positive`,
             `false_negative`: choose the threshold), `threshold` (given instead), `dependence` (`auto`, `none`, or
-            `column` with `period` 1h, 1d, 1w or 1mo), `golden_rows` (300), `latency_calls` (100).
+            `column` with `period` 1h, 1d, 1w or 1mo), `golden_rows` (300), `latency_calls` (100; 400 with a gate
+            on `latency_p99_ms`).
         model_name: Name of the model, for the audit trail; None writes no audit event.
         seed: Of the folds that choose a threshold and of the bootstrap of the calibration error; nothing else is
             random.

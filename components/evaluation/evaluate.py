@@ -139,7 +139,7 @@ def _verdict(result: Result, gates: Gates, manifest_sha256: str, golden_fingerpr
         blessed=blessed,
         reason=reason,
         champion_digest=result.comparison.champion_digest if isinstance(result.comparison, Comparison) else None,
-        time=format_time(now()),
+        time=format_time(now().replace(microsecond=0)),
         run_id=run_id(),
     )
 

@@ -107,7 +107,7 @@ def examine(model: LoadedModel, folder: Path, dataset: Dataset, champion: Loaded
         slice_gains=gains,
         gaps=_gaps(rows.frame, outcomes, blocks, asked),
         comparison=comparison,
-        speed=time_model(model, rows.frame, folder, calls=settings.latency_calls, confidence=confidence),
+        speed=time_model(model, rows.frame, folder, calls=_calls(asked), confidence=confidence),
         unseen=_unseen(rows.frame, manifest, folder),
         golden=golden_rows(
             rows.frame,
@@ -160,6 +160,11 @@ def _gaps(frame: pl.DataFrame, outcomes: Outcomes, blocks: Blocks | None, asked:
         )
         for column, name in wanted
     ]
+
+
+def _calls(asked: Question) -> int:
+    gated = any(gate.metric == "latency_p99_ms" for gate in asked.gates.root.values())
+    return asked.settings.latency_calls or (400 if gated else 100)
 
 
 def _unseen(frame: pl.DataFrame, manifest: ModelManifest, folder: Path) -> dict[str, int]:

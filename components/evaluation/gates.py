@@ -156,7 +156,7 @@ def _decide(name: str, gate: Gate, evidence: Evidence) -> GateOutcome:
 def _decide_limit(name: str, gate: MetricGate | SliceGate | GapGate, found: Interval | None, what: str) -> GateOutcome:
     side = "at most" if gate.at_least is None else "at least"
     end = {"value": "value", "low": "low end", "high": "high end"}[gate.end]
-    asks = f"{what}: {end} {side} {_number(gate.limit)}"
+    asks = f"{'' if gate.end == 'value' else f'{end} of '}{what} {side} {_number(gate.limit)}"
     if found is None:
         return _unmeasurable(name, gate, asks, gate.limit, f"{what} cannot be measured on these rows")
     held = {"value": found.value, "low": found.low, "high": found.high}[gate.end]
@@ -178,7 +178,7 @@ def _decide_gain(name: str, gate: GainGate, evidence: Evidence) -> GateOutcome:
     strict = gate.test == "superiority"
     limit = gate.margin if strict else -gate.margin
     what = f"gain in {gate.metric} over the champion"
-    asks = f"{what}: low end {'above' if strict else 'at least'} {_number(limit)} ({gate.test.replace('_', '-')})"
+    asks = f"low end of {what} {'above' if strict else 'at least'} {_number(limit)} ({gate.test.replace('_', '-')})"
     if evidence.no_champion is not None:
         passed = gate.without_champion == "pass"
         policy = "passes without having been compared" if passed else "fails, because it demands a champion"

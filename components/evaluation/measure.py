@@ -25,7 +25,7 @@ class Measured:
         metric: What was measured.
         estimate: Value and influences.
         interval: Around the value.
-        baseline: What a constant prediction reaches; None where it is undefined.
+        baseline: What a constant prediction reaches; None where it is undefined, or nothing is better or worse.
     """
 
     metric: Metric
@@ -84,13 +84,14 @@ def measure(outcomes: Outcomes, blocks: Blocks | None, *, confidence: float) -> 
         estimate = metric.estimate(outcomes)
         if estimate is not None:
             around = interval(estimate, numbers_of(blocks), confidence=confidence)
-            measured[name] = Measured(metric, estimate, around, metric.estimate(baseline))
+            guess = metric.estimate(baseline) if metric.better is not None else None
+            measured[name] = Measured(metric, estimate, around, guess)
     return measured
 
 
 def skill(measured: Measured, blocks: Blocks | None, *, confidence: float) -> Difference | None:
-    """Gain over guessing; None where guessing has no value or the metric no direction."""
-    if measured.baseline is None or measured.metric.better is None:
+    """Gain over guessing; None where guessing has no value."""
+    if measured.baseline is None:
         return None
     return difference(
         measured.estimate,

@@ -20,7 +20,7 @@ from headway.components._shared.reports import (
     table,
     text,
 )
-from headway.components._shared.statistics import Difference
+from headway.components._shared.statistics import Difference, Interval
 from headway.components._shared.verdicts import GateOutcome, Verdict
 from headway.components.evaluation.champion import Comparison
 from headway.components.evaluation.report_sections import (
@@ -31,6 +31,7 @@ from headway.components.evaluation.report_sections import (
     curves,
     gaps,
     importance,
+    p_value,
     slices,
     threshold,
 )
@@ -43,7 +44,7 @@ def write_report(result: Result, verdict: Verdict, path: str | Path) -> None:
     """Writes the report of an evaluation as one self-contained HTML file."""
     page = Page(
         title=f"Evaluation of {result.manifest.target}",
-        lead=verdict.reason,
+        lead=_lead(result, verdict),
         tone="good" if verdict.blessed else "bad",
         status="Blessed" if verdict.blessed else "Not blessed",
         kind="Model evaluation",
@@ -68,6 +69,25 @@ def write_report(result: Result, verdict: Verdict, path: str | Path) -> None:
     page.section("Speed and size", *_speed(result))
     page.section("The evidence itself", *_evidence(result, verdict))
     page.write(path)
+
+
+def _lead(result: Result, verdict: Verdict) -> str:
+    """Verdict, leading metric and champion, for somebody who reads nothing else."""
+    sentences = [verdict.reason]
+    leading = result.measured.get(result.primary.name)
+    if leading is not None:
+        guess = "" if leading.baseline is None else f"; guessing reaches {number(leading.baseline.value)}"
+        sentences.append(f"{result.primary.label} is {_words(leading.interval)}{guess}.")
+    if not isinstance(result.comparison, Comparison):
+        sentences.append(result.comparison)
+    elif result.primary.name in result.comparison.gains:
+        gain = result.comparison.gains[result.primary.name].difference
+        sentences.append(f"The gain over the champion is {_words(gain)}.")
+    return " ".join(sentences)
+
+
+def _words(found: Interval | Difference) -> str:
+    return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
 
 
 def _headline(result: Result) -> dict[str, Value]:
@@ -111,12 +131,12 @@ def _metrics(result: Result) -> Iterator[Block]:
             LABELS[name],
             around(found.interval),
             None if found.baseline is None else found.baseline.value,
-            {"higher": "more is better", "lower": "less is better", None: "neither"}[found.metric.better],
+            {"higher": "more", "lower": "less", None: None}[found.metric.better],
             found.metric.meaning,
         )
         for name, found in result.measured.items()
     ]
-    yield table(["Metric", f"Value with {percent} interval", "Guessing", "", "Meaning"], rows)
+    yield table(["Metric", f"Value with {percent} interval", "Guessing", "Better", "Meaning"], rows)
     yield text(
         "Guessing is the best constant prediction on these very rows. "
         + ("Metrics of labels use the decision threshold below. " if result.threshold is not None else "")
@@ -144,7 +164,7 @@ def _champion(result: Result) -> Iterator[Block]:
             result.measured[name].estimate.value,
             gain.champion.value,
             around(gain.difference),
-            gain.difference.p_value,
+            p_value(gain.difference.p_value),
             gain.difference.detectable,
             _word(gain.difference),
         )
@@ -186,8 +206,9 @@ def _speed(result: Result) -> Iterator[Block]:
     rows = [(LABELS[name], around(found), OPERATIONAL[name]) for name, found in result.speed.metrics.items()]
     yield table(["What", "Measured", "Meaning"], rows)
     yield text(
-        f"Timed in the process of this step over {result.speed.calls:,} calls; a server adds its own time, and a busy "
-        "machine makes all of it longer."
+        f"Timed in the process of this step over {result.speed.calls:,} calls (with fewer than 368 the upper end of the "
+        "99 % quantile is just the slowest call seen). A server adds its own time, and a busy machine makes all of it "
+        "longer."
     )
 
 

@@ -168,7 +168,7 @@ def slices(result: Result) -> Iterator[Block]:
             s.size,
             None if s.joint is None else around(s.joint),
             None if s.deviation is None else s.deviation.value,
-            s.p_value,
+            None if s.p_value is None else p_value(s.p_value),
             _slice_word(s),
         )
         for s in [*ordered, *(s for s in results if s.joint is None)]
@@ -218,6 +218,11 @@ def importance(result: Result) -> Iterator[Block]:
         "Permutation importance, measured in training",
         f"The model depends most on {ordered[0][0]}.",
     )
+
+
+def p_value(value: float) -> Cell:
+    """A p-value; tiny ones only as tiny."""
+    return Cell("&lt; 0.0001" if value < 0.0001 else number(round(value, 4)), numeric=True)
 
 
 def around(found: Interval | Difference | GateOutcome) -> Cell:

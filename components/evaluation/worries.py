@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from headway.components._shared.metrics import metrics_of
 from headway.components._shared.statistics import Difference, Interval, block_autocorrelation, design_effect
 from headway.components.evaluation.champion import Comparison
 from headway.components.evaluation.result import Result
@@ -122,10 +123,9 @@ def _about_slices(result: Result) -> Iterator[str]:
 def _about_gaps(result: Result) -> Iterator[str]:
     for gap in result.gaps:
         if gap.interval is not None and gap.widest is not None and gap.interval.low > 0:
-            yield (
-                f"{gap.metric} differs between {gap.widest[0]} and {gap.widest[1]}: the largest gap by {gap.column} is "
-                f"{_span(gap.interval)}."
-            )
+            one, other = gap.widest
+            label = metrics_of(result.outcomes.task)[gap.metric].label
+            yield f"{label} differs by {gap.column}, most between {one} and {other}: by {_span(gap.interval)}."
 
 
 def _about_threshold(result: Result) -> Iterator[str]:
