@@ -28,6 +28,7 @@ METADATA_KEYS = {
     "time_end": "latest time, ISO 8601",
     "sources": "source addresses with generations, joined by commas, shortened",
     "digest": "sha256 of a schema, profile or document",
+    "binning": "how finely a profile counts values",
     "curated_by": "who stands for a schema, or `inferred`",
     "quality_score": "0 to 1, see the validation report for its formula",
     "model_digest": "sha256 that identifies a model",

@@ -107,6 +107,17 @@ class ColumnProfile:
         low, high = edges(keys.to_numpy(), self.shift)
         return np.maximum(low, float(self.minimum or 0)), np.minimum(high, float(self.maximum or 0)), counts
 
+    def quantile(self, share: float) -> float | None:
+        """Smallest number that at least a share of the numbers does not exceed; within its bin where there are bins."""
+        if not self.numeric or not self.counts.height:
+            return None
+        low, high, counts = self.histogram()
+        reached = np.cumsum(counts)
+        wanted = share * reached[-1]
+        place = min(int(np.searchsorted(reached, wanted)), len(counts) - 1)
+        within = 1 - (reached[place] - wanted) / counts[place]
+        return float(low[place] + (high[place] - low[place]) * within)
+
     def value_counts(self) -> dict[str | int | float | bool, int]:
         """Value to count where values are kept one by one; empty otherwise."""
         if self.binning != "values":

@@ -55,11 +55,14 @@ def decided(message: str, *, rows: int | None = None, **details: object) -> None
         step.details.update(details)
 
 
-def keep_report(path: str | Path) -> None:
-    """Copies a step's HTML report beside its record, where it stays readable when the step fails."""
+def keep_report(path: str | Path) -> str | None:
+    """Copies a step's HTML report beside its record, where it stays readable when the step fails; gives its address."""
     step = _current.get()
-    if step is not None and step.state is not None and step.run is not None:
-        step.state.storage.write(step.state.run_key(step.run, f"reports/{step.name}.html"), Path(path).read_bytes())
+    if step is None or step.state is None or step.run is None:
+        return None
+    key = step.state.run_key(step.run, f"reports/{step.name}.html")
+    step.state.storage.write(key, Path(path).read_bytes())
+    return step.state.uri_of(key)
 
 
 def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -1,1 +1,1 @@
-"""Holds a Dataset to its contract."""
+"""Whether data is what it is supposed to be."""
