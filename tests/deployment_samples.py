@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 import subprocess
@@ -17,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from headway.components._shared.artifacts import LocalArtifact, manifest_digest, read_manifest
+
+from headway.components._shared.artifacts import LocalArtifact, manifest_digest, read_manifest, write_manifest
 from headway.components._shared.datasets import write_dataset
 from headway.components._shared.estimators import load_model
 from headway.components._shared.mlflow_client import Client, tracking_address
@@ -90,6 +92,7 @@ class Delivery:
         folder: Where artifacts are.
         state: State folder.
         model: Model folder.
+        judged_by: The model that gives the golden predictions, where it is not the model itself.
         threshold: Decision threshold of the verdict.
         serving: The parameter.
     """
@@ -97,6 +100,7 @@ class Delivery:
     folder: Path
     state: Path
     model: Path
+    judged_by: Path | None = None
     threshold: float | None = 0.3
     serving: Mapping[str, object] = field(default_factory=dict)
     registration: Registration | None = None
@@ -106,16 +110,16 @@ class Delivery:
         """The model's."""
         return read_manifest(self.model).model_digest
 
-    def judge(self, *, blessed: bool = True, **changes: object) -> None:
-        """Writes golden rows and the verdict, as evaluate_model does."""
-        loaded, rows = load_model(self.model), flights(60, seed=1).drop("email", "late")
+    def judge(self, *, blessed: bool = True, skew: float = 0.0, **changes: object) -> None:
+        """Writes golden rows and the verdict, as evaluate_model does; `skew` makes the golden probabilities wrong."""
+        loaded, rows = load_model(self.judged_by or self.model), flights(60, seed=1).drop("email", "late")
         predictions = loaded.predict(rows)
         assert predictions.probabilities is not None
         no, yes = loaded.manifest.classes
         labels = predictions.values.tolist()
         if self.threshold is not None:
             labels = [yes if p >= self.threshold else no for p in predictions.probabilities[:, 1]]
-        probabilities = {f"probability_{c}": predictions.probabilities[:, i] for i, c in enumerate((no, yes))}
+        probabilities = {f"probability_{c}": predictions.probabilities[:, i] + skew for i, c in enumerate((no, yes))}
         golden = write_dataset(
             {"golden": rows.with_columns(prediction=pl.Series(labels), **probabilities)}, self.folder / "golden"
         )
@@ -166,8 +170,9 @@ class Delivery:
     def command(self) -> list[str]:
         """A process of its own that calls the step, to be killed."""
         code = "import sys, json; from headway.components.deployment.deploy import deploy; "
-        code += "from headway.components._shared.artifacts import LocalArtifact; "
-        code += "deploy(*map(LocalArtifact, sys.argv[3:]), model_name='flights', serving=json.loads(sys.argv[1]), state_uri=sys.argv[2])"
+        code += "from headway.components._shared.artifacts import LocalArtifact as A; "
+        code += "options = {'serving': json.loads(sys.argv[1]), 'state_uri': sys.argv[2]}; "
+        code += "deploy(*map(A, sys.argv[3:]), model_name='flights', **options)"
         paths = [artifact.path for artifact in self.artifacts()]
         return [sys.executable, "-c", code, json.dumps(self.serving), str(self.state), *paths]
 
@@ -195,9 +200,10 @@ def ask(url: str, body: object, *, path: str = "/v2/models/flights/infer", metho
 class Load:
     """A caller that asks all the time on one connection and on new ones, and counts what fails."""
 
-    def __init__(self, url: str, body: bytes) -> None:
+    def __init__(self, url: str, body: bytes, path: str = "/v2/models/flights/infer") -> None:
         self.url = url
         self.body = body
+        self.path = path
         self.digests: list[str] = []
         self.failures: list[str] = []
         self._stop = threading.Event()
@@ -214,18 +220,16 @@ class Load:
             thread.join()
 
     def _run(self, keep: bool) -> None:
-        import http.client
-
         connection = None
         while not self._stop.is_set():
             if connection is None or not keep:
                 connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=20)
             try:
-                connection.request("POST", "/v2/models/flights/infer", body=self.body)
+                connection.request("POST", self.path, body=self.body)
                 answer = connection.getresponse()
-                content = json.loads(answer.read())
+                json.loads(answer.read())
                 if answer.status == 200:
-                    self.digests.append(content["parameters"]["model_digest"])
+                    self.digests.append(answer.headers["headway-model-digest"])
                 else:
                     self.failures.append(str(answer.status))
             except (OSError, http.client.HTTPException) as error:
@@ -262,7 +266,10 @@ def served(model: Path, *arguments: str) -> Iterator[str]:
         assert process.wait(20) is not None
 
 
-def copy_model(model: Path, folder: Path) -> Path:
-    """A model folder that may be damaged."""
+def broken_model(model: Path, folder: Path) -> Path:
+    """A copy whose files match their manifest and which cannot be loaded."""
     shutil.copytree(model, folder)
+    (folder / "model.skops").write_bytes(b"not a model")
+    manifest = read_manifest(folder)
+    write_manifest(folder, manifest.model_copy(update={"model_digest": "0" * 64}))
     return folder
