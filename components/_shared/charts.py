@@ -177,7 +177,12 @@ def calibration(series: Curves, counts: Sequence[int] = (), title: str = "predic
     dots = vega.points(named)
     for dot, count in zip(dots, counts, strict=False):
         dot["count"] = int(count)
-    size = {"field": "count", "type": "quantitative", "legend": None, "scale": {"type": "sqrt", "range": [30, 260]}}
+    size = {
+        "field": "count",
+        "type": "quantitative",
+        "legend": None,
+        "scale": {"type": "sqrt", "zero": True, "range": [0, 90]},
+    }
     return vega.chart(
         [
             vega.dashed_line((0, 0), (1, 1), x, y),

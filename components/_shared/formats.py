@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 DIGITS = 4
+_LONGEST = 6
 NOTHING = "–"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -69,8 +70,15 @@ def decimals_for(value: float) -> int:
 
 
 def column_decimals(values: Iterable[float | None]) -> int | None:
-    """Decimals under which a column reads well; None when its numbers are whole or too different in size."""
+    """Decimals under which all numbers of a column read well; None when they are whole or too different in size.
+
+    The largest number shows four significant digits or more, and the smallest at least two, three where four decimals
+    are enough for it.
+    """
     sizes = [abs(value) for value in values if value is not None and math.isfinite(value) and value]
-    if not sizes or all(size == int(size) for size in sizes) or max(sizes) >= 1e15:
+    if not sizes or all(size == int(size) for size in sizes):
         return None
-    return decimals_for(max(sizes)) if max(sizes) / min(sizes) < 1000 else None
+    largest, smallest = math.floor(math.log10(max(sizes))), math.floor(math.log10(min(sizes)))
+    decimals = max(decimals_for(max(sizes)), min(2 - smallest, 4))
+    fits = 1 - smallest <= decimals and max(largest, 0) + 1 + decimals <= _LONGEST
+    return decimals if fits else None

@@ -6,6 +6,7 @@ import base64
 import functools
 import hashlib
 import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +98,7 @@ def note(content: str, tone: Tone = "neutral") -> Block:
 
 def facts(values: Mapping[str, Value]) -> Block:
     """A grid of labelled values."""
-    pairs = (f"<div><dt>{escaped(label)}</dt><dd>{_value(value)}</dd></div>" for label, value in values.items())
+    pairs = (f"<div><dt>{escaped(label)}</dt><dd>{_broken(value)}</dd></div>" for label, value in values.items())
     return Block(f'<dl class="facts">{"".join(pairs)}</dl>')
 
 
@@ -265,6 +266,17 @@ def _is_numeric(value: Value) -> bool:
 
 def _value(value: Value, decimals: int | None = None) -> str:
     return value.html if isinstance(value, Cell) else escaped(_plain(value, decimals))
+
+
+def _broken(value: Value) -> str:
+    """A value whose long words may break where their parts meet: `HistGradient|Boosting|Classifier`, `a.|b.|c`."""
+    if not isinstance(value, str):
+        return _value(value)
+    parts = (
+        re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[._/])", "\0", word) if len(word) > 18 else word
+        for word in value.split(" ")
+    )
+    return escaped(" ".join(parts)).replace("\0", "<wbr>")
 
 
 def _plain(value: Value, decimals: int | None = None) -> str:

@@ -15,6 +15,7 @@ from headway.components._shared.times import format_time
 _BADGES: dict[str, tuple[str, Tone]] = {
     "succeeded": ("done", "good"),
     "adopted": ("adopted", "neutral"),
+    "refused": ("refused", "warn"),
     "failed": ("failed", "bad"),
 }
 
@@ -118,7 +119,8 @@ def _advice(ends: Sequence[StepEnd]) -> list[Value]:
             "Then start the run again: steps whose inputs did not change are not computed a second time.",
         ]
     if refused:
-        return ["Read the evaluation report: it names each gate with its limit, the value and the interval."]
+        evidence = [reports.link(f"Read the report of {end.step}", end.report) for end in ends if end.report]
+        return ["Look at the gates: each names its limit, what was measured, and why it did not pass.", *evidence]
     if not ends:
         return ["Give the components a state_uri, so that their steps leave records."]
     if any(end.report for end in ends):
@@ -130,9 +132,10 @@ def _steps(ends: Sequence[StepEnd]) -> Block:
     ran = [end for end in ends if end.status != "adopted"]
     first = min((end.started for end in ran), default=None)
     total = max(((end.ended - first).total_seconds() for end in ran if first), default=0.0)
+    refused = refusals(ends)
     rows: list[list[Value]] = []
     for end in ends:
-        label, tone = _BADGES[end.status]
+        label, tone = _BADGES["refused" if end in refused else end.status]
         when: Value = None
         if first is not None and end.status != "adopted":
             when = reports.span((end.started - first).total_seconds(), (end.ended - first).total_seconds(), total, tone)

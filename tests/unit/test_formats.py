@@ -59,8 +59,22 @@ def test_sizes_are_said_in_the_unit_that_fits(count: int, shown: str) -> None:
     assert formats.size(count) == shown
 
 
-def test_a_column_of_very_different_sizes_keeps_a_form_for_each_number() -> None:
-    assert formats.column_decimals([1e-6, 12.5]) is None
-    assert formats.column_decimals([1, 2, 3]) is None
-    assert formats.column_decimals([0.01, 0.9]) == 4
-    assert formats.column_decimals([]) is None
+@pytest.mark.parametrize(
+    ("column", "decimals"),
+    [
+        ([1e-6, 12.5], None),
+        ([0.5, 1234.5], None),
+        ([0.0001, 0.6456], None),
+        ([1, 2, 3], None),
+        ([], None),
+        ([math.nan, None, 0.0], None),
+        ([0.01, 0.9], 4),
+        ([0.5484, 16.77, None], 3),
+        ([-0.0007, 0.09721, 0.0], 5),
+        ([1234.5, 2000.25], 0),
+    ],
+)
+def test_a_column_has_the_decimals_that_its_smallest_and_its_largest_number_need(
+    column: list[float | None], decimals: int | None
+) -> None:
+    assert formats.column_decimals(column) == decimals
