@@ -70,7 +70,11 @@ def complete(drafts: Sequence[Draft], scan: pl.LazyFrame, checks: Checks) -> lis
     queries = [numbered.filter(where).select(_ROW).head(checks.examples) for _, where in searched]
     found = pl.collect_all(queries, engine="streaming")
     positions = {id(draft): tuple(rows[_ROW].to_list()) for (draft, _), rows in zip(searched, found, strict=True)}
-    findings = [_finding(draft, checks.severity(draft.check), positions.get(id(draft), ())) for draft in wanted]
+    findings = [
+        _finding(draft, severity, positions.get(id(draft), ()))
+        for draft in wanted
+        if (severity := checks.severity(draft.check)) != "off"
+    ]
     return sorted(findings, key=lambda f: (_ORDER[f.severity], f.column is not None, f.check, f.column or ""))
 
 

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from headway.components._shared import charts
 from headway.components._shared.column_profiles import ColumnProfile
 from headway.components._shared.datasets import Dataset
+from headway.components._shared.profiles import Profile
 from headway.components._shared.reports import (
     Block,
     Page,
     Tone,
     Value,
     badge,
+    details,
     figure,
     listing,
     mono,
@@ -24,20 +26,23 @@ from headway.components._shared.reports import (
 )
 from headway.components._shared.times import format_time
 from headway.components.validation.config import Checks
+from headway.components.validation.expectations import FEWEST
 from headway.components.validation.findings import Finding
 from headway.components.validation.infer_report import expectations
 from headway.components.validation.judge import Validation
 from headway.components.validation.score import FORMULA, PastScore
+from headway.components.validation.shift import common_edges, counts_between, said
 from headway.components.validation.sparklines import sparkline
 from headway.components.validation.timeliness import Timeline, span, time_column
 
 TONES: dict[str, Tone] = {"error": "bad", "warning": "warn", "info": "neutral", "off": "neutral"}
 SHOWN_SHIFTS = 6
+SHOWN_CATEGORIES = 12
 BINS = 30
 
 
 def write_report(
-    path: str, result: Validation, dataset: Dataset, history: Sequence[PastScore], *, compared: bool
+    path: str, result: Validation, dataset: Dataset, history: Sequence[PastScore], reference: Profile | None
 ) -> None:
     """Writes the report.
 
@@ -46,7 +51,7 @@ def write_report(
         result: What the validation saw.
         dataset: What was validated.
         history: Scores of this and earlier data, oldest first.
-        compared: Whether there was a reference.
+        reference: Profile that the data was compared with.
     """
     errors, warnings = result.of("error"), result.of("warning")
     page = Page(
@@ -61,12 +66,12 @@ def write_report(
         page.section("What to do", listing(_advice([*errors, *warnings])))
     page.section("Findings", _findings(result.findings))
     page.section("Quality score", text(FORMULA), *_history(history))
-    page.section("Columns", _columns(result))
-    if compared:
-        page.section("Compared with the reference", *_shifts(result))
+    page.section("Columns", *_columns(result))
+    if reference is not None:
+        page.section("Compared with the reference", *_shifts(result), *_shapes(result, reference))
     if result.timeline is not None:
         page.section("Rows over time", _timeline(result.timeline))
-    page.section("What was checked", _checks(result, compared))
+    page.section("What was checked", _checks(result, reference is not None))
     page.write(path)
 
 
@@ -114,15 +119,14 @@ def _findings(findings: Sequence[Finding]) -> Block:
     rows = [
         (
             badge(finding.severity, TONES[finding.severity]),
-            finding.column,
-            finding.check,
+            f"{finding.column}: {finding.check}" if finding.column else finding.check,
             finding.message,
             finding.count,
             ", ".join(f"{row:,}" for row in finding.rows) or None,
         )
         for finding in findings
     ]
-    headings = ("Severity", "Column", "Check", "What was found", "Rows", "At positions")
+    headings = ("Severity", "Where and which check", "What was found", "Rows", "At positions")
     return table(headings, rows, "Findings; positions count from 0 in the order of the dataset's rows")
 
 
@@ -149,7 +153,7 @@ def _history(history: Sequence[PastScore]) -> list[Block]:
     return shown
 
 
-def _columns(result: Validation) -> Block:
+def _columns(result: Validation) -> list[Block]:
     worst: dict[str | None, str] = {}
     for finding in result.findings:  # the most severe come first
         worst.setdefault(finding.column, finding.severity)
@@ -159,18 +163,21 @@ def _columns(result: Validation) -> Block:
         state = worst.get(column.name)
         rows.append(
             (
-                mono(column.name),
+                column.name,
                 f"{column.type}{', ' + ', '.join(column.roles) if column.roles else ''}",
                 badge(state, TONES[state]) if state else badge("ok", "good"),
                 percent(known.nulls / known.rows) if known else None,
                 _distinct(known) if known else None,
                 _values(known) if known else None,
                 sparkline(known) if known else None,
-                expectations(column),
             )
         )
-    headings = ("Column", "Type and role", "State", "Missing", "Distinct", "Values", "Distribution", "Expected")
-    return table(headings, rows, "The contract's columns; values of identifiers and personal columns are not kept")
+    headings = ("Column", "Type and role", "State", "Missing", "Distinct", "Values", "Distribution")
+    expected = [(column.name, expectations(column), column.description or None) for column in result.schema.columns]
+    return [
+        table(headings, rows, "The contract's columns; values of identifiers and personal columns are not kept"),
+        details("What the contract expects of them", table(("Column", "Expected", "What it is"), expected)),
+    ]
 
 
 def _distinct(known: ColumnProfile) -> Value:
@@ -185,7 +192,7 @@ def _values(known: ColumnProfile) -> str | None:
     if known.type in ("date", "datetime") and known.minimum is not None:
         first, last = span(known)
         return f"{format_time(first)} to {format_time(last)}"
-    common = [(value, rows) for value, rows in known.value_counts().items() if rows >= 10]
+    common = [(value, rows) for value, rows in known.value_counts().items() if rows >= FEWEST]
     common.sort(key=lambda pair: (-pair[1], str(pair[0])))
     return ", ".join(f"{value} {rows / known.rows:.0%}" for value, rows in common[:3]) or None
 
@@ -200,7 +207,7 @@ def _shifts(result: Validation) -> list[Block]:
             shift.column,
             badge("shifted", "warn") if shift.column in found else badge("as before", "good"),
             shift.psi,
-            f"{shift.adjusted:.2g}",
+            said(shift.adjusted),
             percent(missing[shift.column].reference) if shift.column in missing else None,
             percent(missing[shift.column].current) if shift.column in missing else None,
         )
@@ -218,6 +225,35 @@ def _shifts(result: Validation) -> list[Block]:
             rows,
             "Columns that both have, the largest shift first",
         ),
+    ]
+
+
+def _shapes(result: Validation, reference: Profile) -> list[Block]:
+    """Both distributions of the columns that shifted most."""
+    found = {finding.column for finding in result.findings if finding.check == "shift"}
+    blocks: list[Block] = []
+    for shift in sorted(result.shifts, key=lambda shift: -shift.psi):
+        old, new = reference.column(shift.column), result.profile.column(shift.column)
+        if shift.column not in found or old is None or new is None or len(blocks) == SHOWN_SHIFTS:
+            continue
+        words = f"Population stability index {shift.psi:.3f}."
+        if new.numeric:
+            edges = common_edges(old, new, BINS)
+            chart = charts.histogram(edges, counts_between(new, edges), counts_between(old, edges), shift.column)
+        else:
+            chart = charts.grouped_bars(_shares(old, new), "share of rows")
+        blocks.append(figure(chart, f"{shift.column}, now and in the reference", words))
+    return blocks
+
+
+def _shares(old: ColumnProfile, new: ColumnProfile) -> list[tuple[str, str, float]]:
+    before, after = old.value_counts(), new.value_counts()
+    common = [value for value in {**after, **before} if after.get(value, 0) + before.get(value, 0) >= FEWEST]
+    common.sort(key=lambda value: -max(after.get(value, 0) / new.values, before.get(value, 0) / old.values))
+    return [
+        (str(value), name, counts.get(value, 0) / column.values)
+        for value in common[:SHOWN_CATEGORIES]
+        for name, counts, column in (("current", after, new), ("reference", before, old))
     ]
 
 

@@ -85,7 +85,7 @@ def drafts(shifts: Sequence[Shift], nulls: Sequence[NullShift], checks: Checks) 
             yield Draft(
                 "shift",
                 f"{shift.column!r} is distributed otherwise than in the reference: PSI {shift.psi:.3f} "
-                f"(limit {checks.shift.min_psi:g}), adjusted p-value {shift.adjusted:.2g}.",
+                f"(limit {checks.shift.min_psi:g}), adjusted p-value {said(shift.adjusted)}.",
                 "Find out what changed; if the change is here to stay, train on newer rows.",
                 column=shift.column,
             )
@@ -96,7 +96,7 @@ def drafts(shifts: Sequence[Shift], nulls: Sequence[NullShift], checks: Checks) 
             yield Draft(
                 "null_shift",
                 f"{null.current:.1%} of {null.column!r} is missing, against {null.reference:.1%} in the reference "
-                f"(adjusted p-value {null.adjusted:.2g}).",
+                f"(adjusted p-value {said(null.adjusted)}).",
                 "Find out what changed in how the column is filled.",
                 column=null.column,
                 share=abs(difference),
@@ -161,6 +161,24 @@ def binned(reference: ColumnProfile, current: ColumnProfile) -> tuple[Floats, Fl
     return _by_key(reference, current)
 
 
+def common_edges(a: ColumnProfile, b: ColumnProfile, bins: int) -> list[float]:
+    """Equal-width edges from the lower 1st to the higher 99th percentile of two numeric columns."""
+    low = min(column.quantile(0.01) or 0.0 for column in (a, b))
+    high = max(column.quantile(0.99) or 0.0 for column in (a, b))
+    return [float(edge) for edge in np.linspace(low, high if high > low else low + 1, bins + 1)]
+
+
+def counts_between(column: ColumnProfile, edges: Sequence[float]) -> list[float]:
+    """Rows in each bin; the lowest value belongs to the first."""
+    inner = np.array([np.nextafter(edges[0], -np.inf), *edges[1:]])
+    return [float(count) for count in _counts_up_to(column, inner)[1:-1]]
+
+
+def said(p_value: float) -> str:
+    """A p-value for people: beyond one in a trillion digits mean nothing."""
+    return "below 1e-12" if p_value < 1e-12 else f"{p_value:.2g}"
+
+
 def _comparable(a: ColumnProfile, b: ColumnProfile) -> bool:
     if "withheld" in (a.binning, b.binning) or a.numeric != b.numeric or a.type in ("date", "datetime"):
         return False
@@ -182,10 +200,10 @@ def _null_shift(reference: ColumnProfile, current: ColumnProfile) -> NullShift:
 def _by_number(reference: ColumnProfile, current: ColumnProfile) -> tuple[Floats, Floats]:
     quantiles = [reference.quantile(share) for share in np.linspace(0, 1, NUMBER_BINS + 1)[1:-1]]
     inner = np.unique(np.array(quantiles, dtype=np.float64))
-    return _counts_between(reference, inner), _counts_between(current, inner)
+    return _counts_up_to(reference, inner), _counts_up_to(current, inner)
 
 
-def _counts_between(column: ColumnProfile, inner: Floats) -> Floats:
+def _counts_up_to(column: ColumnProfile, inner: Floats) -> Floats:
     """Rows up to each edge and beyond the last; a bin across an edge is divided evenly."""
     low, high, counts = column.histogram()
     width = np.where(high > low, high - low, 1.0)

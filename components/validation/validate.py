@@ -62,18 +62,17 @@ def validate_data(
     }
     Path(findings.path).parent.mkdir(parents=True, exist_ok=True)
     Path(findings.path).write_bytes(dump_json(document))
-    write_report(report.path, result, dataset, history, compared=before is not None)
+    write_report(report.path, result, dataset, history, before)
     where = keep_report(report.path) or report.path
 
     curator = "inferred" if inferred else result.schema.curated_by or "nobody"
     describe(schema, digest=result.schema.digest(), curated_by=curator, columns=len(result.schema.columns))
     describe(profile, digest=result.profile.digest(), fingerprint=dataset.fingerprint, binning=BINNING)
     describe(findings, quality_score=result.score, rows=dataset.rows, decision=_counts(result))
-    shown = {"quality_score": result.score, "rows": dataset.rows}
-    shown |= {f"{severity}s": len(result.of(severity)) for severity in ("error", "warning")}
-    for name, value in shown.items():
+    figures = {"quality_score": result.score, "errors": len(result.of("error")), "warnings": len(result.of("warning"))}
+    for name, value in {"rows": dataset.rows, **figures}.items():
         metrics.log_metric(name, float(value))
-    decided(f"quality {result.score:.3f}, {_counts(result)}", rows=dataset.rows, **shown)
+    decided(f"quality {result.score:.3f}, {_counts(result)}", rows=dataset.rows, **figures)
     _stop_on_errors(result, where)
 
 
