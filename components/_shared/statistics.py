@@ -106,10 +106,10 @@ def interval(
         low, high = _score_bounds(share, _effective_size(share, error / width, estimate.support), quantile)
         return Interval(value, lowest + width * low, lowest + width * high)
     if math.isfinite(lowest):
-        low, high = _log_bounds(value - lowest, error, quantile)
+        low, high = _log_bounds(value - lowest, _half_width(spread, quantile))
         return Interval(value, lowest + low, lowest + high)
     if math.isfinite(highest):
-        low, high = _log_bounds(highest - value, error, quantile)
+        low, high = _log_bounds(highest - value, _half_width(spread, quantile))
         return Interval(value, highest - high, highest - low)
     half = _half_width(spread, quantile)
     return Interval(value, value - half, value + half)
@@ -303,8 +303,9 @@ def bootstrap(
         blocks = generator.permutation(len(rows)) % min(len(rows), 1000)
     sums = np.stack([np.bincount(blocks, weights=column) for column in rows.T], axis=1)
     count = len(sums)
-    weights = generator.multinomial(count, np.full(count, 1 / count), size=draws).astype(float)
-    return statistic(weights @ sums)
+    drawn = generator.integers(0, count, (draws, count)) + count * np.arange(draws)[:, None]
+    weights = np.bincount(drawn.ravel(), minlength=draws * count).reshape(draws, count)
+    return statistic(weights.astype(float) @ sums)
 
 
 def t_quantile(probability: float, degrees_of_freedom: float) -> float:
@@ -341,10 +342,10 @@ def _score_bounds(share: float, rows: float, quantile: float) -> tuple[float, fl
     return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
 
 
-def _log_bounds(distance: float, error: float, quantile: float) -> tuple[float, float]:
+def _log_bounds(distance: float, half_width: float) -> tuple[float, float]:
     if distance <= 0:
-        return 0.0, quantile * error
-    factor = math.exp(min(quantile * error / distance, 700.0))
+        return 0.0, half_width
+    factor = math.exp(min(half_width / distance, 700.0))
     return distance / factor, distance * factor
 
 

@@ -206,9 +206,9 @@ def _speed(result: Result) -> Iterator[Block]:
     rows = [(LABELS[name], around(found), OPERATIONAL[name]) for name, found in result.speed.metrics.items()]
     yield table(["What", "Measured", "Meaning"], rows)
     yield text(
-        f"Timed in the process of this step over {result.speed.calls:,} calls (with fewer than 368 the upper end of the "
-        "99 % quantile is just the slowest call seen). A server adds its own time, and a busy machine makes all of it "
-        "longer."
+        f"Timed in the process of this step over {result.speed.calls:,} calls (with fewer than 368 the upper end of "
+        "the 99 % quantile is just the slowest call seen). A server adds its own time, and a busy machine makes all of "
+        "it longer."
     )
 
 
