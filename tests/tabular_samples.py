@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
 from headway.components._shared.artifacts import LocalArtifact, ModelManifest, read_manifest
@@ -22,6 +26,30 @@ REGRESSOR = "sklearn.ensemble.HistGradientBoostingRegressor"
 
 class Homemade(LogisticRegression):  # type: ignore[misc]
     """An estimator that no list of trusted types knows."""
+
+
+class Fragile(DummyClassifier):  # type: ignore[misc]
+    """An estimator that misbehaves when it is told to."""
+
+    def __init__(self, behaviour: str = "default") -> None:
+        super().__init__()
+        self.behaviour = behaviour
+
+    def fit(self, features: Any, target: Any, sample_weight: Any = None) -> Fragile:
+        if self.behaviour == "raise":
+            raise ValueError("this one cannot be fitted")
+        if self.behaviour == "die":
+            print("last words", file=sys.stderr, flush=True)
+            os._exit(3)
+        if self.behaviour == "hang":
+            time.sleep(600)
+        print("a library that talks on stdout")
+        super().fit(features, target, sample_weight)
+        return self
+
+    def predict_proba(self, features: Any) -> Any:
+        probabilities = super().predict_proba(features)
+        return probabilities * np.nan if self.behaviour == "not finite" else probabilities
 
 
 def customers(rows: int = 400, seed: int = 0) -> pl.DataFrame:

@@ -93,11 +93,17 @@ def find_objective(name: str | None, task: Task) -> Objective:
 
 
 def _fits(scorer: str, task: Task) -> bool:
-    """Tries the scorer on a dozen rows of that task."""
+    """Whether the scorer judges such a model; one that takes any number as a label is for regression."""
+    if task == "regression":
+        return _works(scorer, 0)
+    return _works(scorer, 2 if task == "binary" else 3) and not _works(scorer, 0)
+
+
+def _works(scorer: str, classes: int) -> bool:
+    """Tries the scorer on a dozen rows with so many classes; none means numbers."""
     from sklearn.dummy import DummyClassifier, DummyRegressor
     from sklearn.metrics import get_scorer
 
-    classes = {"binary": 2, "multiclass": 3, "regression": 0}[task]
     features = np.arange(12.0).reshape(-1, 1)
     target = np.arange(12) % classes if classes else np.arange(12.0) + 0.5
     model = (DummyClassifier(strategy="prior") if classes else DummyRegressor()).fit(features, target)

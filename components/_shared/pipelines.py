@@ -45,8 +45,9 @@ def unfitted_pipeline(
     """Puts an estimator behind the preprocessing that it needs.
 
     Numbers, integers and booleans become float64; strings become categories: the most frequent ones of the rows,
-    while a rarer value and one never seen count as missing; dates and times become calendar parts. An estimator that takes categories and missing
-    values gets them as they are; any other gets medians, standardised numbers and one column a category.
+    while a rarer value and one never seen count as missing; dates and times become calendar parts. An estimator that
+    takes categories and missing values gets them as they are; any other gets medians, standardised numbers and one
+    column a category.
 
     Args:
         estimator: Import path of a class with scikit-learn's interface.

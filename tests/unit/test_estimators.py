@@ -84,7 +84,7 @@ def test_no_rows_give_no_predictions_error(model: LoadedModel) -> None:
 
 
 def test_a_folder_without_a_model_file_says_so(tmp_path: Path) -> None:
-    with pytest.raises(HeadwayError, match="neither model.skops nor model.pkl"):
+    with pytest.raises(HeadwayError, match=r"neither model\.skops nor model\.pkl"):
         read_pipeline(tmp_path)
 
 

@@ -109,7 +109,7 @@ def test_the_folder_is_whole_and_its_manifest_knows_every_file(tmp_path: Path) -
 def test_an_edited_file_is_noticed(tmp_path: Path) -> None:
     folder, _ = trained(tmp_path)
     (folder / "requirements.txt").write_text("scikit-learn==0.1\n")
-    with pytest.raises(HeadwayError, match="requirements.txt"):
+    with pytest.raises(HeadwayError, match=r"requirements\.txt"):
         verify_model(folder)
 
 
