@@ -30,6 +30,7 @@ _SIGNS = {
 }
 _FOLD_ABOVE, _SHOWN_WHEN_FOLDED = 24, 12
 _LONG = 24  # a column of longer texts than that keeps some room
+_LONG_WORD = 16
 _CONTENTS_FROM = 4
 
 
@@ -98,7 +99,10 @@ def note(content: str, tone: Tone = "neutral") -> Block:
 
 def facts(values: Mapping[str, Value]) -> Block:
     """A grid of labelled values."""
-    pairs = (f"<div><dt>{escaped(label)}</dt><dd>{_broken(value)}</dd></div>" for label, value in values.items())
+    pairs = (
+        f"<div><dt>{escaped(label)}</dt><dd>{_breakable(value) if isinstance(value, str) else _value(value)}</dd></div>"
+        for label, value in values.items()
+    )
     return Block(f'<dl class="facts">{"".join(pairs)}</dl>')
 
 
@@ -192,7 +196,7 @@ def span(start: float, end: float, total: float, tone: Tone = "neutral") -> Cell
 
 def mono(content: str) -> Cell:
     """A digest, path or name in a fixed-width font."""
-    return Cell(f"<code>{escaped(content)}</code>")
+    return Cell(f"<code>{_breakable(content)}</code>")
 
 
 def link(label: str, address: str) -> Cell:
@@ -268,13 +272,11 @@ def _value(value: Value, decimals: int | None = None) -> str:
     return value.html if isinstance(value, Cell) else escaped(_plain(value, decimals))
 
 
-def _broken(value: Value) -> str:
-    """A value whose long words may break where their parts meet: `HistGradient|Boosting|Classifier`, `a.|b.|c`."""
-    if not isinstance(value, str):
-        return _value(value)
+def _breakable(content: str) -> str:
+    """Text whose long words may break where their parts meet: `HistGradient|Boosting|Classifier`, `a.|b.|c`."""
     parts = (
-        re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[._/])", "\0", word) if len(word) > 18 else word
-        for word in value.split(" ")
+        re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[._/])", "\0", word) if len(word) > _LONG_WORD else word
+        for word in content.split(" ")
     )
     return escaped(" ".join(parts)).replace("\0", "<wbr>")
 

@@ -77,7 +77,7 @@ def _outcome(ends: Sequence[StepEnd]) -> tuple[str, str, Tone]:
     failed, refused = failures(ends), refusals(ends)
     if failed:
         end, cause = failed[0]
-        return "Failed", f"{end.step} failed: {cause.message} {cause.remedy}", "bad"
+        return "Failed", f"{end.step} failed: {_first_line(cause.message)} {cause.remedy}", "bad"
     if refused:
         return "Finished, and the model was refused", f"{refused[0].step}: {refused[0].decision}", "warn"
     if not ends:
@@ -156,8 +156,12 @@ def _steps(ends: Sequence[StepEnd]) -> Block:
 
 def _told(end: StepEnd) -> str:
     if end.failure is not None:
-        return end.failure.message
+        return _first_line(end.failure.message)
     return f"{end.decision} (from run {end.adopted_from})" if end.adopted_from else end.decision
+
+
+def _first_line(message: str) -> str:
+    return message.strip().partition("\n")[0]
 
 
 def _step_details(ends: Sequence[StepEnd]) -> list[Block]:
