@@ -25,7 +25,7 @@ from headway.components.ingestion.sources import SourceFile, at_hand, format_of
 from headway.components.ingestion.tables import RawTable, open_table
 
 # A shard is closed once it holds this much, counting 8 bytes a number and the bytes of each text.
-SHARD_BYTES = 64 * 2**20
+SHARD_BYTES = 32 * 2**20
 
 
 class _Widened(Exception):  # noqa: N818 - not a failure: reading begins again

@@ -26,7 +26,7 @@ from headway.components.ingestion.config import Source
 
 BLOCK_BYTES = 2 * 2**20
 # Rows come in pieces of this much text (or about as much Parquet), cut at the same rows every time.
-CHUNK_BLOCKS = 8
+CHUNK_BLOCKS = 4
 CHUNK_BYTES = CHUNK_BLOCKS * BLOCK_BYTES
 
 
