@@ -12,7 +12,7 @@ from headway.components._shared.profiles import Profile
 from headway.components._shared.schemas import NOT_FEATURES, Column
 from headway.components.validation.config import Checks
 from headway.components.validation.expectations import FEWEST
-from headway.components.validation.findings import Draft
+from headway.components.validation.findings import Draft, many
 from headway.components.validation.rules import Rule
 
 MAX_CLASSES = 20  # a numeric target with more values is a quantity
@@ -37,7 +37,7 @@ def rules(columns: Sequence[Column], profile: Profile, checks: Checks) -> Iterat
                 "infinite",
                 column.name,
                 value.is_nan() | value.is_infinite(),
-                lambda count, c=column: f"{count:,} values of {c.name!r} are infinite or NaN.",  # type: ignore[misc]
+                lambda count, c=column: f"{many(count, 'value', c.name)} infinite or NaN.",  # type: ignore[misc]
                 "Make them missing at ingestion, or correct the division or overflow that made them.",
                 known=sum(known.not_finite),
             )
@@ -50,8 +50,7 @@ def drafts(columns: Sequence[Column], profile: Profile, scan: pl.LazyFrame, chec
     if profile.rows < checks.rows.minimum:
         yield Draft(
             "rows",
-            f"There {'is' if profile.rows == 1 else 'are'} {profile.rows:,} row{'s' if profile.rows > 1 else ''}; "
-            f"at least {checks.rows.minimum:,} are needed.",
+            f"{many(profile.rows, 'row')} too few; at least {checks.rows.minimum:,} are needed.",
             "Widen the window or the row filter at ingestion.",
             count=profile.rows,
         )
@@ -95,7 +94,7 @@ def _outliers(column: Column, known: ColumnProfile, fence: float) -> Iterator[Ru
         column.name,
         outside & value.is_finite() if column.type == "number" else outside,
         lambda count: (
-            f"{count:,} values of {column.name!r} lie more than {fence:g} interquartile ranges outside the quartiles "
+            f"{many(count, 'value', column.name)} more than {fence:g} interquartile ranges outside the quartiles "
             f"({low:,.6g} to {high:,.6g}); the furthest are {known.minimum:,.6g} and {known.maximum:,.6g}."
         ),
         "Look whether they are errors, such as a code for `unknown`, and make those missing.",
@@ -131,7 +130,7 @@ def _labels(known: ColumnProfile, checks: Checks) -> Iterator[Draft]:
     if known.nulls:
         yield Draft(
             "missing_labels",
-            f"{known.nulls:,} rows have no label and are set aside when the data is split.",
+            f"{many(known.nulls, 'row')} without a label and set aside when the data is split.",
             "Nothing, if their outcome is not known yet; otherwise find out where labels get lost.",
             column=known.name,
             count=known.nulls,

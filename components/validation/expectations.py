@@ -10,7 +10,7 @@ from headway.components._shared.column_profiles import ColumnProfile
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.profiles import Profile
 from headway.components._shared.schemas import Column, Schema, type_of
-from headway.components.validation.findings import Draft
+from headway.components.validation.findings import Draft, many
 from headway.components.validation.rules import Rule
 
 FEWEST = 10  # values of fewer rows are not named: a rare value may point to a person
@@ -88,7 +88,7 @@ def rules(columns: tuple[Column, ...], profile: Profile) -> Iterator[Rule]:
                 column.name,
                 ~value.str.contains(whole(column.pattern)),
                 lambda count, c=column: (  # type: ignore[misc]
-                    f"{count:,} values of {c.name!r} are not of the form {c.pattern!r}."
+                    f"{many(count, 'value', c.name)} not of the form {c.pattern!r}."
                 ),
                 "Correct the values at their source, or the pattern in the contract.",
                 by_value=True,
@@ -105,7 +105,7 @@ def _nulls(column: Column, known: ColumnProfile) -> Iterator[Rule]:
             "nulls",
             column.name,
             where,
-            lambda count: f"{count:,} values of {column.name!r} are missing ({share:.2%}); none may be.",
+            lambda count: f"{many(count, 'value', column.name)} missing ({share:.2%}); none may be.",
             "Fill or filter them at ingestion, or allow missing values in the contract.",
             known=known.nulls,
         )
@@ -124,7 +124,7 @@ def _nulls(column: Column, known: ColumnProfile) -> Iterator[Rule]:
 
 
 def _about_domain(column: Column, known: ColumnProfile, outside: pl.Expr, count: int) -> str:
-    said = f"{count:,} values of {column.name!r} are outside its domain of {len(column.domain or ())}"
+    said = f"{many(count, 'value', column.name)} outside its domain of {len(column.domain or ())}"
     if known.binning != "values":
         return f"{said}."
     strange = known.counts.rename({"key": column.name}).filter(outside).sort("count", descending=True)
@@ -151,7 +151,7 @@ def _range(column: Column, known: ColumnProfile) -> Rule:
         "range",
         column.name,
         where,
-        lambda count: f"{count:,} values of {column.name!r} are outside {bounds}{seen}.",
+        lambda count: f"{many(count, 'value', column.name)} outside {bounds}{seen}.",
         "Correct the values at their source, or the range in the contract.",
         known=0 if inside else None,
         by_value=True,
@@ -165,7 +165,7 @@ def _unique(column: Column, known: ColumnProfile) -> Rule:
         "unique",
         column.name,
         value.is_not_null() & ~value.is_first_distinct(),
-        lambda count: f"{count:,} values of {column.name!r} occur again though each may occur once.",
+        lambda count: f"{many(count, 'value', column.name)} repeated though each may occur once.",
         "Remove the repeated rows at ingestion, or make the identifier unique.",
         known=repeated,
         # Hashes may collide, so that too many values seem to occur again, but never too few.

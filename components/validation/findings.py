@@ -78,6 +78,12 @@ def complete(drafts: Sequence[Draft], scan: pl.LazyFrame, checks: Checks) -> lis
     return sorted(findings, key=lambda f: (_ORDER[f.severity], f.column is not None, f.check, f.column or ""))
 
 
+def many(count: int, noun: str, column: str | None = None) -> str:
+    """`2 values of 'fare' are`, `1 row is`: the beginning of a message."""
+    words = f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{words}{'' if column is None else f' of {column!r}'} {'is' if count == 1 else 'are'}"
+
+
 def _finding(draft: Draft, severity: Literal["error", "warning", "info"], rows: tuple[int, ...]) -> Finding:
     return Finding(
         check=draft.check,

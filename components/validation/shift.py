@@ -144,7 +144,7 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     count = len(p_values)
     adjusted, running = [0.0] * count, 1.0
     for rank, place in sorted(enumerate(sorted(range(count), key=p_values.__getitem__), start=1), reverse=True):
-        running = min(running, p_values[place] * count / rank)
+        running = min(running, p_values[place] * (count / rank))
         adjusted[place] = running
     return adjusted
 

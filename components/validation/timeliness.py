@@ -14,7 +14,7 @@ from headway.components._shared.profiles import Profile
 from headway.components._shared.schemas import Schema
 from headway.components._shared.times import format_time, parse_duration, parse_time
 from headway.components.validation.config import Checks
-from headway.components.validation.findings import Draft
+from headway.components.validation.findings import Draft, many
 from headway.components.validation.rules import Rule
 
 MICROSECONDS = {"datetime": 1, "date": 86_400_000_000}
@@ -76,7 +76,7 @@ def rules(schema: Schema, profile: Profile, checks: Checks, as_of: datetime) -> 
                 "time_nulls",
                 name,
                 pl.col(name).is_null(),
-                lambda count, n=name: f"{count:,} rows have no time in {n!r}.",  # type: ignore[misc]
+                lambda count, n=name: f"{many(count, 'row')} without a time in {n!r}.",  # type: ignore[misc]
                 "Fill the time at its source, or filter these rows at ingestion.",
                 known=known.nulls,
             )
@@ -89,7 +89,7 @@ def rules(schema: Schema, profile: Profile, checks: Checks, as_of: datetime) -> 
         "future",
         column.name,
         time > as_of,
-        lambda count: f"{count:,} rows are later than {format_time(as_of)}; the last is of {format_time(last)}.",
+        lambda count: f"{many(count, 'row')} later than {format_time(as_of)}; the last is of {format_time(last)}.",
         "Correct the clock or the time zone at the source.",
         known=0 if last <= as_of else None,
     )
@@ -101,7 +101,7 @@ def rules(schema: Schema, profile: Profile, checks: Checks, as_of: datetime) -> 
                 "label_order",
                 name,
                 _utc(other) < time,
-                lambda count, n=name: f"{count:,} labels in {n!r} were known before the row's own time.",  # type: ignore[misc]
+                lambda count, n=name: f"{many(count, 'value', n)} earlier than the row's own time.",  # type: ignore[misc]
                 "Such a label may come from another event, or a clock is wrong: correct it at the source.",
             )
 
@@ -167,7 +167,7 @@ def _window(name: str, time: pl.Expr, checks: Checks, first: datetime, last: dat
             "window",
             name,
             time < start,
-            lambda count: f"{count:,} late rows lie before the window that begins at {format_time(start)}.",
+            lambda count: f"{many(count, 'late row')} before the window that begins at {format_time(start)}.",
             "Judge their own window again, or filter them at ingestion.",
             known=0 if first >= start else None,
         )
@@ -177,7 +177,7 @@ def _window(name: str, time: pl.Expr, checks: Checks, first: datetime, last: dat
             "window",
             name,
             time >= end,
-            lambda count: f"{count:,} rows lie after the window that ends at {format_time(end)}.",
+            lambda count: f"{many(count, 'row')} after the window that ends at {format_time(end)}.",
             "Filter them at ingestion, or correct the window.",
             known=0 if last < end else None,
         )
