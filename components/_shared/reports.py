@@ -88,13 +88,13 @@ class Page:
 
 
 def text(content: str) -> Block:
-    """A paragraph."""
-    return Block(f"<p>{escaped(content)}</p>")
+    """A paragraph; what stands between backticks is set as code, here and in notes, lists and captions."""
+    return Block(f"<p>{_prose(content)}</p>")
 
 
 def note(content: str, tone: Tone = "neutral") -> Block:
     """A paragraph that must not be overlooked, with the sign of its tone."""
-    return Block(f'<div class="note {tone}">{_sign(tone)}<p>{escaped(content)}</p></div>')
+    return Block(f'<div class="note {tone}">{_sign(tone)}<p>{_prose(content)}</p></div>')
 
 
 def facts(values: Mapping[str, Value]) -> Block:
@@ -129,7 +129,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Value]], caption: str 
 
 def listing(items: Iterable[Value]) -> Block:
     """A bulleted list."""
-    return Block("<ul>" + "".join(f"<li>{_value(item)}</li>" for item in items) + "</ul>")
+    return Block(
+        "<ul>"
+        + "".join(f"<li>{_prose(item) if isinstance(item, str) else _value(item)}</li>" for item in items)
+        + "</ul>"
+    )
 
 
 def figure(chart: Any, caption: str, description: str) -> Block:
@@ -143,7 +147,7 @@ def figure(chart: Any, caption: str, description: str) -> Block:
     svg = chart if isinstance(chart, str) else vega.render(chart)
     start, _, rest = svg.partition(">")
     image = f'{start} role="img"><title>{escaped(caption)}</title><desc>{escaped(description)}</desc>{rest}'
-    return Block(f'<figure><figcaption>{escaped(caption)}</figcaption><div class="plot">{image}</div></figure>')
+    return Block(f'<figure><figcaption>{_prose(caption)}</figcaption><div class="plot">{image}</div></figure>')
 
 
 def details(summary: str, *blocks: Block | str) -> Block:
@@ -252,7 +256,7 @@ def _table(form: _Form, rows: Sequence[Sequence[Value]], caption: str | None, *,
         for row in rows
     )
     columns = "".join(f'<col style="width:{width}ch">' for width in form.widths) if widths else ""
-    title = f"<caption>{escaped(caption)}</caption>" if caption else ""
+    title = f"<caption>{_prose(caption)}</caption>" if caption else ""
     name = "" if caption else f' aria-label="{escaped(", ".join(filter(None, form.columns)))}"'
     return (
         f'<div class="scroll"><table{name}>{title}{f"<colgroup>{columns}</colgroup>" if columns else ""}'
@@ -270,6 +274,10 @@ def _is_numeric(value: Value) -> bool:
 
 def _value(value: Value, decimals: int | None = None) -> str:
     return value.html if isinstance(value, Cell) else escaped(_plain(value, decimals))
+
+
+def _prose(content: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped(content))
 
 
 def _breakable(content: str) -> str:
@@ -350,7 +358,7 @@ def _contents(sections: Sequence[tuple[str, Sequence[Block]]]) -> str:
 def _verdict(page: Page) -> str:
     status = _SIGNS[page.tone][0] if page.status is None else page.status
     word = f'<p class="status">{escaped(status)}</p>' if status else ""
-    return f'<div class="verdict {page.tone}">{_sign(page.tone)}<div>{word}<p>{escaped(page.lead)}</p></div></div>'
+    return f'<div class="verdict {page.tone}">{_sign(page.tone)}<div>{word}<p>{_prose(page.lead)}</p></div></div>'
 
 
 def _section(number: int, heading: str, blocks: Sequence[Block]) -> str:

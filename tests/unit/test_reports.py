@@ -117,6 +117,16 @@ def test_truth_values_are_words_and_not_numbers() -> None:
     assert "<td>yes</td>" in reports.table(["a", "b"], [["x", True]]).html
 
 
+def test_words_between_backticks_are_code() -> None:
+    assert reports.text("Set `curated_by` to <you>.").html == "<p>Set <code>curated_by</code> to &lt;you&gt;.</p>"
+    assert "<li><code>checks</code></li>" in reports.listing(["`checks`"]).html
+
+
+def test_long_names_break_where_their_parts_meet() -> None:
+    assert "Hist<wbr>Gradient<wbr>Boosting" in reports.facts({"Estimator": "HistGradientBoostingClassifier"}).html
+    assert reports.mono("a_short_name").html == "<code>a_short_name</code>"
+
+
 @pytest.mark.parametrize("address", ["https://example.org", "javascript:alert(1)", "//example.org", "/etc", "\\\\host"])
 def test_a_link_leads_only_to_files_beside_the_page(address: str) -> None:
     with pytest.raises(ValueError, match="not a relative address"):
