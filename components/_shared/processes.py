@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 _POLL_S = 0.02
+_STARTED_S = 10.0
 
 
 def start_detached(
@@ -38,10 +39,13 @@ def start_detached(
         environment: Variables on top of ours.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _pid_file(folder, name).open("w") as lock, log_file(folder, name).open("ab") as output:
+    pid_file = _pid_file(folder, name)
+    with pid_file.open("w") as lock, log_file(folder, name).open("ab") as output:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # The new process writes its own number: were it written here, a kill in between would leave an unknown process.
+        writes_pid = ["/bin/sh", "-c", 'echo $$ > "$0" && exec "$@"', str(pid_file)]
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [*writes_pid, sys.executable, "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -49,21 +53,27 @@ def start_detached(
             pass_fds=(lock.fileno(), *fds),
             env={**os.environ, **(environment or {})},
         )
-        lock.write(str(process.pid))
     # Nobody will wait for it here; its end is seen by the lock.
     process.returncode = 0
 
 
 def pid_of(folder: Path, name: str) -> int | None:
     """The process number if that process lives."""
+    deadline = time.monotonic() + _STARTED_S
     try:
-        with _pid_file(folder, name).open() as lock:
-            # Shared, so that two who look at the same time don't take each other for the process.
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        while time.monotonic() < deadline:
+            with _pid_file(folder, name).open() as lock:
+                try:
+                    # Shared, so that two who look at the same time don't take each other for the process.
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if number := lock.read().strip():
+                        return int(number)
+                    time.sleep(_POLL_S)
+                else:
+                    return None
     except FileNotFoundError:
         return None
-    except BlockingIOError:
-        return int(_pid_file(folder, name).read_text() or 0) or None
     return None
 
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 from click.testing import CliRunner
@@ -21,7 +22,7 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.mlflow_client import Client, tracking_address
 from headway.components._shared.state import State
 from headway.pipelines.cli.endpoint import endpoint_command
-from tests.deployment_samples import PLANTED, Load, ask, broken_model, prepare, train_sample
+from tests.deployment_samples import PLANTED, Delivery, Load, ask, broken_model, prepare, train_sample
 
 # One request of one row is enough where a test is not about latency.
 QUICK = {"latency": {"requests": 20, "warm_up": 1, "p50_ms": 10_000, "p99_ms": 60_000}}
