@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from headway.components._shared import formats, vega
 
@@ -136,11 +136,11 @@ def listing(items: Iterable[Value]) -> Block:
     )
 
 
-def figure(chart: Any, caption: str, description: str) -> Block:
+def figure(chart: vega.Chart | str, caption: str, description: str) -> Block:
     """A chart.
 
     Args:
-        chart: A chart of `_shared.charts`, an altair chart, or SVG of our own making (never out of data).
+        chart: A chart of `_shared.charts`, or SVG of our own making (never out of data).
         caption: What it shows, visible.
         description: What one sees in it, for those who do not see it.
     """

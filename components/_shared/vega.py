@@ -25,20 +25,16 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Chart:
-    """A Vega-Lite specification; anything else whose `to_dict()` gives one, as altair does, can stand in its place."""
+    """A Vega-Lite specification."""
 
     spec: Mapping[str, Any]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The specification."""
-        return dict(self.spec)
 
-
-def render(chart: Any) -> str:
+def render(chart: Chart) -> str:
     """SVG of a chart: the same bytes for the same chart, whatever was rendered before in this process."""
     import vl_convert
 
-    svg: str = vl_convert.vegalite_to_svg(chart.to_dict())
+    svg: str = vl_convert.vegalite_to_svg(dict(chart.spec))
     # The figure as a whole is the image for a screen reader, and the page decides the font.
     svg = re.sub(r' (?:role|aria-[a-z]+|font-family|xmlns:xlink|class|pointer-events)="[^"]*"', "", svg)
     svg = re.sub(r' opacity="1"|<path(?: [^>]*)? d=""[^>]*/>', "", svg)

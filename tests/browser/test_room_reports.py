@@ -69,7 +69,11 @@ def _write_reports(folder: Path) -> None:
         made = [artifact(f"{name}.{part}") for part in ("schema", "profile", "findings", "metrics", "html")]
         with contextlib.suppress(HeadwayError):
             validate_data(learn, *made, contract={**contract, "columns": columns}, checks={}, reference=None)
-    search = {"search_space": SPACE, "study": {"trials": 4, "parallel": 1, "cv": {"folds": 2}}, "engine": "local"}
+    search: Mapping[str, Any] = {
+        "search_space": SPACE,
+        "study": {"trials": 4, "parallel": 1, "cv": {"folds": 2}},
+        "engine": "local",
+    }
     tune(learn, schema, artifact("t"), artifact("tm"), artifact("tune.html"), estimator=CLASSIFIER, params={}, **search)
     settings: dict[str, Any] = {"estimator": CLASSIFIER, "params": {"max_iter": 20}, "class_weight": {}}
     model, champion = artifact("model"), artifact("champion")

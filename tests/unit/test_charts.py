@@ -135,10 +135,3 @@ def test_markup_in_a_label_stays_text() -> None:
 
     assert "<script" not in svg
     assert "&lt;script&gt;" in svg
-
-
-def test_an_altair_chart_can_stand_in() -> None:
-    altair = pytest.importorskip("altair")
-    chart = altair.Chart(altair.Data(values=[{"a": 1}])).mark_bar().encode(x="a:Q")
-
-    assert vega.render(chart).startswith("<svg")
