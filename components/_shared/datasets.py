@@ -1,4 +1,4 @@
-"""Opens and writes Datasets, the one place that knows their form: a folder of Parquet shards, or a manifest of shard URIs."""
+"""Opens and writes Datasets, the one place that knows their form: Parquet shards in a folder, or a manifest of URIs."""
 
 from __future__ import annotations
 
@@ -175,9 +175,9 @@ def put_in_place(aside: Path, target: Path) -> None:
     with folder_aside(target) as old:
         for attempt in range(100):
             with contextlib.suppress(FileNotFoundError):
-                os.replace(target, old / str(attempt))
+                target.replace(old / str(attempt))
             try:
-                os.replace(aside, target)
+                aside.replace(target)
             except OSError:
                 if not target.exists() or attempt == 99:
                     raise
@@ -187,10 +187,10 @@ def put_in_place(aside: Path, target: Path) -> None:
 
 def write_failed(path: Path, error: Exception) -> HeadwayError:
     """The error of a disk that is full or may not be written."""
-    reason = (error.strerror if isinstance(error, OSError) else None) or str(error).rpartition("underlying IO error: ")[2]
+    reason = error.strerror if isinstance(error, OSError) else None
     return HeadwayError(
         "data.write_failed",
-        f"The dataset could not be written: {reason}.",
+        f"The dataset could not be written: {reason or str(error).rpartition('IO error: ')[2]}.",
         value=str(path),
         remedy="Free space or choose another place; nothing half-written was left.",
     )

@@ -1,11 +1,9 @@
-"""Google Cloud Storage behind the verbs of `storage`: preconditions, verified checksums, bounded retries, clear errors."""
+"""Google Cloud Storage behind the verbs of `storage`: preconditions, verified checksums, bounded retries."""
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import functools
-import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,7 +66,7 @@ class GcsStorage:
     def download(self, key: str, path: Path) -> None:
         with written_aside(path) as aside, self._named_errors(key):
             self._blob(key).download_to_filename(str(aside), checksum="crc32c", retry=_retry())
-            os.replace(aside, path)
+            aside.replace(path)
 
     def upload(self, path: Path, key: str) -> bool:
         blob = self._blob(key, chunk_size=UPLOAD_PIECE_BYTES)
@@ -143,7 +141,7 @@ class GcsStorage:
                 value=address,
                 remedy=f"Grant it roles/storage.objectUser on the bucket {self._bucket_name}.",
             ) from None
-        except (exceptions.GoogleAPIError, *_network_errors()) as error:
+        except _transient_errors() as error:
             raise HeadwayError(
                 "storage.unreachable",
                 f"The store did not answer well within {TIMEOUT_S:.0f} s of retries: {type(error).__name__}.",
@@ -167,8 +165,9 @@ def _retry() -> Any:
     return DEFAULT_RETRY.with_delay(initial=0.2, maximum=8.0, multiplier=2.0).with_timeout(TIMEOUT_S)
 
 
-def _network_errors() -> builtins.list[type[Exception]]:
+def _transient_errors() -> tuple[type[Exception], ...]:
     import requests
+    from google.api_core.exceptions import GoogleAPIError
     from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
-    return [requests.exceptions.RequestException, InvalidResponse, DataCorruption]
+    return (GoogleAPIError, requests.exceptions.RequestException, InvalidResponse, DataCorruption)

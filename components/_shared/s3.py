@@ -65,7 +65,7 @@ class S3Storage:
             with aside.open("wb") as file:
                 for piece in self._store.get(self._prefix + key).stream():
                     file.write(piece)
-            os.replace(aside, path)
+            aside.replace(path)
 
     def upload(self, path: Path, key: str) -> bool:
         return self._put_once(key, path)

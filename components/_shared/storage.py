@@ -132,7 +132,7 @@ class FolderStorage:
     def write(self, key: str, data: bytes) -> None:
         with written_aside(self._path(key)) as aside:
             aside.write_bytes(data)
-            os.replace(aside, self._path(key))
+            aside.replace(self._path(key))
 
     def create(self, key: str, data: bytes) -> bool:
         with written_aside(self._path(key)) as aside:
@@ -160,7 +160,7 @@ class FolderStorage:
             raise not_found(f"{self.uri}/{key}")
         with written_aside(path) as aside:
             shutil.copyfile(self._path(key), aside)
-            os.replace(aside, path)
+            aside.replace(path)
 
     def upload(self, path: Path, key: str) -> bool:
         with written_aside(self._path(key)) as aside:

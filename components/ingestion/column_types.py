@@ -109,7 +109,7 @@ def _comparable(have: pa.DataType, want: pa.DataType) -> bool:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
 def _raise_first_misfit(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
@@ -130,4 +130,3 @@ def _fits(column: pa.ChunkedArray, kind: pa.DataType) -> bool:
 
 def _any(column: pa.ChunkedArray, pattern: str) -> bool:
     return bool(pc.any(pc.match_substring_regex(column, pattern)).as_py())
-

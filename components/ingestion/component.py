@@ -13,7 +13,7 @@ def ingest_data(
     source: dict[str, Any],
     seed: int = 0,
     state_uri: Optional[str] = None,
-):
+) -> None:
     """Reads raw files into one typed Dataset whose rows have ids and whose sources are known.
 
     Reads CSV (also zipped or gzipped), Parquet and JSON lines as a stream, in bounded memory. Values are never changed
@@ -26,8 +26,8 @@ def ingest_data(
             (`auto`, `csv`, `parquet`, `jsonl`), `delimiter`, `null_values`, `types` (raw column to `integer`, `number`,
             `string`, `boolean`, `date`, `datetime`), `columns` (SQL expressions; empty takes all), `row_filter` (SQL
             condition), `time_column` with `start` and `end` (window [start, end), ISO 8601, UTC), `id_column` or
-            `id_columns` (default: a hash of the raw row), `sample` (share above 0, at most 1), `data_uri` (place for the
-            shards of a large dataset). See the JSON Schema of `Source`.
+            `id_columns` (default: a hash of the raw row), `sample` (share above 0, at most 1), `data_uri` (place for
+            the shards of a large dataset). See the JSON Schema of `Source`.
         seed: Chooses the rows of `sample`; nothing else depends on it.
         state_uri: Folder, `gs://` or `s3://` place for the run's records; none are kept without it.
 

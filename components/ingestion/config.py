@@ -1,4 +1,4 @@
-"""The parameter `source` of `ingest_data`: where raw rows lie, and which of them, and which columns, become the Dataset."""
+"""The parameter `source` of `ingest_data`: where raw rows lie, and which rows and columns become the Dataset."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Source(Config):
         start: First time of the window, ISO 8601; a time without a zone is UTC.
         end: First time after the window.
         id_column: Output column that identifies a row, where the data has one.
-        id_columns: Raw columns that together identify a row; `id` becomes a hash of them. With neither, `id` is a hash of
-            the whole raw row, and exact duplicates keep ids of their own.
+        id_columns: Raw columns that together identify a row; `id` becomes a hash of them. With neither, `id` is a hash
+            of the whole raw row, and exact duplicates keep ids of their own.
         sample: Share of the rows to keep, by hash of the id and the seed: the same rows every time.
         data_uri: Place (folder, `gs://`, `s3://`) for the shards of a large dataset; the artifact then is only its
             manifest.
@@ -54,7 +54,8 @@ class Source(Config):
     def _consistent(self) -> Source:
         if (self.start or self.end) and not self.time_column:
             raise ValueError("start and end need time_column")
-        if self.start and self.end and parse_time(self.start) >= parse_time(self.end):
+        start, end = (parse_time(text) if text else None for text in (self.start, self.end))
+        if start and end and start >= end:
             raise ValueError("start must be before end")
         if self.id_column and self.id_columns:
             raise ValueError("give id_column or id_columns, not both")

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from headway.components._shared.datasets import write_failed, write_shard
+from headway.components._shared.datasets import write_shard
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.schemas import type_of
 from headway.components.ingestion import column_types
@@ -96,7 +97,7 @@ class _Conversion:
             stack.close()
             counts = chooser.counts if chooser else Counts()
             if repeats:
-                counts.repeated = _renumber(writer.shards, repeats.ids(), self.folder)
+                counts.repeated = _renumber(writer.shards, repeats.ids())
         return counts
 
     def _rows(self, table: RawTable, file: SourceFile, chooser: Chooser) -> Iterator[pl.DataFrame]:
@@ -145,12 +146,13 @@ class _Conversion:
 
     def _does_not_fit(self, name: str, place: str, file: SourceFile) -> HeadwayError:
         origin = self.origin.get(name)
-        reason = f"the type that {'its beginning' if origin == file.uri else origin} has" if origin else "the type asked for"
+        whose = "its beginning" if origin == file.uri else origin
+        reason = f"the type of {whose}" if origin else "the type asked for"
         return HeadwayError(
             "data.mixed_types",
             f"The value of column {name!r} in {place} of {file.uri} is no {name_of(self.types[name])}, {reason}.",
             value=f"{file.uri}, {place}, column {name}",
-            remedy=f"Repair it, add it to source.null_values if it means missing, or set source.types: {{{name!r}: ...}}.",
+            remedy=f"Repair it, list it in source.null_values if it means missing, or set source.types for {name!r}.",
         )
 
 
@@ -185,7 +187,7 @@ class _Writer:
         self._pieces, self._bytes = [], 0
 
 
-def _renumber(shards: Sequence[tuple[Path, dict[str, object]]], repeats: np.ndarray, folder: Path) -> int:
+def _renumber(shards: Sequence[tuple[Path, dict[str, object]]], repeats: npt.NDArray[np.uint64]) -> int:
     """Gives exact duplicates ids of their own, in the order of the files."""
     if len(repeats) == 0:
         return 0
@@ -234,7 +236,7 @@ def _require_same_columns(names: Sequence[str], raw: Sequence[str], uri: str, fi
                 "data.columns_differ",
                 f"{lacking} has no column {name!r}, {having} has one.",
                 value=name,
-                remedy="Files of one set must have the same columns: ingest the odd ones by themselves, or repair them.",
+                remedy="One set needs one set of columns: repair the odd ones, or ingest them by themselves.",
             )
 
 
@@ -252,5 +254,5 @@ def _mixed(name: str, uri: str, place: str) -> HeadwayError:
         "data.mixed_types",
         f"Column {name!r} of {uri} holds numbers or times nearly everywhere, but not in {place}.",
         value=f"{uri}, {place}, column {name}",
-        remedy=f"Repair it, add it to source.null_values if it means missing, or set source.types: {{{name!r}: 'string'}}.",
+        remedy=f"Repair it, list it in source.null_values if it is a missing value, or set source.types for {name!r}.",
     )

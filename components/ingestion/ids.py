@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -19,8 +18,9 @@ _BUCKETS = 64
 
 def made_ids(frame: pl.DataFrame) -> pl.Series:
     """The first 20 hexadecimal digits of the sha256 of each row's values as text."""
-    texts = frame.select(pl.concat_str([_text(name, kind) for name, kind in frame.schema.items()], separator=_SEPARATOR))
-    ids = [hashlib.sha256(text).hexdigest()[:ID_LENGTH] for text in texts.to_series().cast(pl.Binary)]
+    values = [_text(name, kind) for name, kind in frame.schema.items()]
+    texts = frame.select(pl.concat_str(values, separator=_SEPARATOR)).to_series()
+    ids = [hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH] for text in texts.to_list()]
     return pl.Series(ID, ids, dtype=pl.String)
 
 
@@ -65,9 +65,7 @@ class Repeats:
         return np.concatenate(found)
 
 
-def renumbered(
-    ids: pl.Series, repeats: npt.NDArray[np.uint64], seen: npt.NDArray[np.int64]
-) -> tuple[pl.Series, int]:
+def renumbered(ids: pl.Series, repeats: npt.NDArray[np.uint64], seen: npt.NDArray[np.int64]) -> tuple[pl.Series, int]:
     """Ids where the second and later occurrences of one get ids of their own, and how many these are.
 
     Args:
@@ -78,12 +76,11 @@ def renumbered(
     numbers = _numbers(ids)
     places = np.minimum(np.searchsorted(repeats, numbers), len(repeats) - 1)
     rows = np.flatnonzero(repeats[places] == numbers)
-    values: Sequence[str] = ids.to_list()
+    values: list[str] = ids.to_list()
     changed = 0
-    for row in rows:
-        place = places[row]
+    for row, place in zip(rows.tolist(), places[rows].tolist(), strict=True):
         if seen[place]:
-            values[row] = hashlib.sha256(f"{values[row]}#{seen[place]}".encode()).hexdigest()[:ID_LENGTH]  # type: ignore[index]
+            values[row] = hashlib.sha256(f"{values[row]}#{seen[place]}".encode()).hexdigest()[:ID_LENGTH]
             changed += 1
         seen[place] += 1
     return pl.Series(ids.name, values, dtype=pl.String), changed

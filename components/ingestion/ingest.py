@@ -36,7 +36,7 @@ HOME_VARIABLE = "HEADWAY_ARTIFACTS"
 
 
 @step("ingest_data")
-def ingest(data: Artifact, *, source: Mapping[str, object], seed: int = 0, state_uri: str | None = None) -> None:
+def ingest(data: Artifact, *, source: Mapping[str, object], seed: int = 0, state_uri: str | None = None) -> None:  # noqa: ARG001 - read by the step
     """Writes the chosen rows of raw files as a Dataset artifact.
 
     Args:
@@ -93,8 +93,8 @@ def _ingest_to_manifest(
     """Keeps the shards at `data_uri`; the artifact is only their manifest."""
     recall = Recall(str(config.data_uri))
     known = recall.find(key)
-    manifest, counts = (known["manifest"], Counts(**known["counts"])) if known else (None, Counts())
-    adopted = manifest is not None and _is_there(manifest)
+    manifest, counts = (known["manifest"], Counts(**known["counts"])) if known else ({}, Counts())
+    adopted = bool(manifest) and _is_there(manifest)
     if not adopted:
         with tempfile.TemporaryDirectory(prefix="headway-") as folder:
             counts = _convert(files, config, seed, Path(folder))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -54,8 +54,16 @@ class Chooser:
 
     def __post_init__(self) -> None:
         source = self.source
-        for expression in (*source.columns, *([source.row_filter] if source.row_filter else [])):
-            _require_rowwise(expression)
+        names = [_checked(expression) for expression in source.columns]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise HeadwayError(
+                "source.bad_expression",
+                f"source.columns makes duplicate columns: {', '.join(map(repr, twice))}.",
+                value=list(source.columns),
+                remedy="Give each expression a name of its own with AS.",
+            )
+        if source.row_filter:
+            _checked(source.row_filter)
         self._require_raw(source.id_columns, "id_columns")
         self._require_raw(source.types, "types")
         # Where a name stands in an expression only as part of a longer word, a column is read in vain, no harm.
@@ -99,19 +107,20 @@ class Chooser:
             selected = frame.sql(f"SELECT {', '.join(columns)} FROM self{condition}")
             missing = [name for name in names if name not in selected.columns and name in self.raw]
             if missing:
-                extra = ", ".join(f"{_quoted(n)}" + (f" AS {_TIME}" if n != self.source.id_column else "") for n in missing)
-                selected = frame.sql(f"SELECT {', '.join(columns)}, {extra} FROM self{condition}")
+                extra = [_quoted(n) if n == self.source.id_column else f"{_quoted(n)} AS {_TIME}" for n in missing]
+                selected = frame.sql(f"SELECT {', '.join([*columns, *extra])} FROM self{condition}")
         except pl.exceptions.PolarsError as error:
             raise self._bad_expression(error) from None
         for name in names:
             if name not in selected.columns and name not in self.raw:
-                raise _column_missing(name, "source.id_column or source.time_column", [*selected.columns[:-1], *self.raw])
+                have = [*selected.drop(_ROW).columns, *self.raw]
+                raise _column_missing(name, "source.id_column or source.time_column", have)
         if "id" in selected.columns and self.source.id_column != "id":
             raise HeadwayError(
                 "data.id_taken",
                 "The data has a column 'id' of its own, where the made id goes.",
                 value="id",
-                remedy="Set source.id_column to 'id' if it identifies a row, else rename it: columns = ['id AS other', ...].",
+                remedy="Set source.id_column to 'id' if it identifies a row, else select it as `id AS other`.",
             )
         return selected
 
@@ -146,7 +155,7 @@ class Chooser:
         self.counts.outside_window += len(rows) - rows[name].null_count() - len(kept)
         return kept
 
-    def _require_raw(self, names: Sequence[str] | dict[str, object], field_name: str) -> None:
+    def _require_raw(self, names: Iterable[str], field_name: str) -> None:
         for name in names:
             if name not in self.raw:
                 raise _column_missing(name, f"source.{field_name}", self.raw)
@@ -161,12 +170,12 @@ class Chooser:
         )
 
 
-def _require_rowwise(expression: str) -> None:
-    """Expressions see one piece of the data at a time, so a sum or a rank over rows would be wrong: refused."""
+def _checked(expression: str) -> str:
+    """The name of an expression's column. It sees one piece of the data at a time, so a sum over rows is refused."""
     # polars reads IN lists only beside a frame; for this question they are like any other test of a column.
     alone = re.sub(r"(?i)\bIN\s*\([^()]*\)", "IS NULL", expression)
     try:
-        rowwise = _is_rowwise(pl.sql_expr(alone))
+        parsed = pl.sql_expr(alone)
     except pl.exceptions.PolarsError as error:
         raise HeadwayError(
             "source.bad_expression",
@@ -174,13 +183,14 @@ def _require_rowwise(expression: str) -> None:
             value=expression,
             remedy="Write a column's name, or an expression with a name such as arr_delay > 15 AS late.",
         ) from None
-    if not rowwise:
+    if not _is_rowwise(parsed):
         raise HeadwayError(
             "source.not_rowwise",
             "The expression needs more than one row.",
             value=expression,
             remedy="Use what stands in the row itself; sums, ranks and the like belong in a feature step.",
         )
+    return parsed.meta.output_name()
 
 
 def _is_rowwise(expression: pl.Expr) -> bool:

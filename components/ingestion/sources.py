@@ -110,7 +110,7 @@ def _find(uri: str, endings: tuple[str, ...]) -> list[SourceFile]:
     local = "://" not in uri or uri.startswith("file://")
     if local:
         uri = str(Path(uri.removeprefix("file://")).absolute())
-        candidates = [uri] if Path(uri).exists() else glob.glob(uri, recursive=True)
+        candidates = [uri] if Path(uri).exists() else glob.glob(uri, recursive=True)  # noqa: PTH207 - absolute pattern
         whole = [Path(c) for c in candidates]
         paths = [p for p in whole if p.is_file()]
         paths += [p for folder in whole if folder.is_dir() for p in _files_below(folder, endings)]
@@ -153,7 +153,9 @@ def _find_remote(uri: str, endings: tuple[str, ...], is_glob: bool) -> list[Sour
         below = [s for s in stats if s.key.lower().endswith(endings)]
         inside = [s for s in below if not any(_hidden(part) for part in s.key.removeprefix(key).split("/"))]
         stats = [s for s in stats if s.key == key] or inside
-    return [SourceFile(f"{root}/{s.key}", s.size_bytes, format_time(s.modified), s.generation, s.checksum) for s in stats]
+    return [
+        SourceFile(f"{root}/{s.key}", s.size_bytes, format_time(s.modified), s.generation, s.checksum) for s in stats
+    ]
 
 
 def _glob_pattern(text: str) -> re.Pattern[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
 import pyarrow as pa
 import pyarrow.csv
@@ -84,10 +84,13 @@ class CsvTable:
     def chunks(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         names = self.columns()
         with _bytes(self.path, self.uri) as stream:
+            counted = _QuotesCounted(stream)
             try:
                 blocks = pyarrow.csv.open_csv(
-                    stream,
-                    read_options=pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES, column_names=names, skip_rows_after_names=1),
+                    counted,
+                    read_options=pyarrow.csv.ReadOptions(
+                        block_size=BLOCK_BYTES, column_names=names, skip_rows_after_names=1
+                    ),
                     parse_options=pyarrow.csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
                     convert_options=pyarrow.csv.ConvertOptions(
                         include_columns=list(columns),
@@ -100,6 +103,8 @@ class CsvTable:
                     yield pa.Table.from_batches(batches)
             except pa.ArrowInvalid:
                 raise self._broken(len(names)) from None
+            if counted.quotes % 2:
+                self._require_closed_quotes()
 
     def infer(self, column: pa.ChunkedArray) -> pa.DataType:
         return column_types.infer(column)
@@ -123,15 +128,39 @@ class CsvTable:
             with _text(self.path, self.uri) as stream:
                 for line, found in self._records(stream):
                     if found != width:
+                        self._require_undamaged()
                         return HeadwayError(
                             "data.broken_row",
                             f"Line {line} of {self.uri} has {found} fields where the header has {width}.",
                             value=f"{self.uri}:{line}",
-                            remedy="Repair or remove the line; a field that holds the delimiter or a line break needs quotes.",
+                            remedy="Repair or remove it; a field with a delimiter or a line break inside needs quotes.",
                         )
         except HeadwayError as found_instead:
             return found_instead
         return _unreadable(self.uri, f"A record is longer than {BLOCK_BYTES:,} bytes, or a quote is never closed.")
+
+    def _require_undamaged(self) -> None:
+        """A packed file tells only at its end that what came out of it was wrong."""
+        if self.uri.lower().endswith((".gz", ".zip")):
+            with _bytes(self.path, self.uri) as stream:
+                while stream.read(BLOCK_BYTES):
+                    pass
+
+    def _require_closed_quotes(self) -> None:
+        """A quote left open swallows all rows after it into one value, which Arrow takes for a good one."""
+        with _text(self.path, self.uri) as stream:
+            start = max(line for line, _ in self._records(stream))
+        with _text(self.path, self.uri) as stream:
+            try:
+                list(csv.reader(itertools.islice(stream, start - 1, None), delimiter=self.delimiter, strict=True))
+            except csv.Error as error:
+                if "unexpected end" in str(error):
+                    raise HeadwayError(
+                        "data.broken_row",
+                        f"A quote that opens in line {start} of {self.uri} is never closed.",
+                        value=f"{self.uri}:{start}",
+                        remedy="Close it, or write a quote that belongs to a value twice.",
+                    ) from None
 
 
 @dataclass(frozen=True)
@@ -223,7 +252,7 @@ class JsonLinesTable:
             f"Column {name!r} first appears in line {line} of {self.uri}, after the part of the file that its columns "
             "are taken from.",
             value=name,
-            remedy=f"Write the key in the first line too, as null (columns come from the first {CHUNK_BYTES >> 20} MiB).",
+            remedy="Write the key into the first line too, as null.",
         )
 
 
@@ -248,7 +277,7 @@ class ParquetTable:
                 for batch in batches:
                     yield _plain(pa.Table.from_batches([batch]).select(list(columns)))
             except (OSError, pa.ArrowException) as error:
-                raise _unreadable(self.uri, f"It is damaged: {str(error).partition('.')[0]}.") from None
+                raise _unreadable(self.uri, f"It is damaged: {_first_line(error)}.") from None
 
     def infer(self, column: pa.ChunkedArray) -> pa.DataType:
         return column.type
@@ -261,7 +290,7 @@ class ParquetTable:
         try:
             file = pq.ParquetFile(self.path)
         except (OSError, pa.ArrowException) as error:
-            raise _unreadable(self.uri, f"It is truncated or not Parquet: {str(error).partition('.')[0]}.") from None
+            raise _unreadable(self.uri, f"It is truncated or not Parquet: {_first_line(error)}.") from None
         with file:
             yield file
 
@@ -273,7 +302,7 @@ def _bytes(path: Path, uri: str) -> Iterator[IO[bytes]]:
     with ExitStack() as stack:
         try:
             if name.endswith(".gz"):
-                yield stack.enter_context(gzip.open(path))
+                yield cast("IO[bytes]", stack.enter_context(gzip.open(path)))
             elif name.endswith(".zip"):
                 archive = stack.enter_context(zipfile.ZipFile(path))
                 yield stack.enter_context(archive.open(_only_member(archive, uri)))
@@ -281,6 +310,22 @@ def _bytes(path: Path, uri: str) -> Iterator[IO[bytes]]:
                 yield stack.enter_context(path.open("rb"))
         except (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
             raise _unreadable(uri, f"Its compression is damaged or not supported: {error}.") from None
+
+
+class _QuotesCounted(io.BufferedIOBase):
+    """A stream that counts the quotes which pass through it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.quotes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = self._stream.read(-1 if size is None else size)
+        self.quotes += data.count(b'"')
+        return data
 
 
 @contextmanager
@@ -336,6 +381,10 @@ def _plain(table: pa.Table) -> pa.Table:
             column = table.column(position).cast(kind, safe=not pa.types.is_timestamp(kind))
             table = table.set_column(position, field.name, column)
     return table
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
 
 
 def _json_kind(value: object) -> str:

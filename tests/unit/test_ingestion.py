@@ -192,7 +192,8 @@ class TestChoices:
         other = set(ingested(tmp_path, path, sample=0.1, id_columns=["a"], seed=1).read()["a"])
         assert small < large
         assert small != other
-        assert (140 < len(small) < 260) and (900 < len(large) < 1100)
+        assert 140 < len(small) < 260
+        assert 900 < len(large) < 1100
 
     def test_what_was_left_out_is_counted(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         path = written(tmp_path / "x.csv", CSV + "4,x,NA\n")
@@ -371,13 +372,16 @@ class TestRemote:
             source = {"uris": ["gs://headway-raw/day/*/x.csv*"], "data_uri": "gs://headway-data/sets"}
             artifact = LocalArtifact(str(tmp_path / "out"))
             ingest(artifact, source=source)
-            assert os.listdir(artifact.path) == ["manifest.json"]
+            assert [p.name for p in Path(artifact.path).iterdir()] == ["manifest.json"]
             dataset = open_dataset(artifact.path)
             assert all(shard.startswith("gs://headway-data/sets/") for shard in dataset.shards)
             assert dataset.rows == 6
             assert dataset.read()["a"].to_list() == [1, 2, 3, 1, 2, 3]
             sources = dataset.sources()
-            assert [str(s["uri"]) for s in sources] == ["gs://headway-raw/day/1/x.csv", "gs://headway-raw/day/2/x.csv.gz"]
+            assert [str(s["uri"]) for s in sources] == [
+                "gs://headway-raw/day/1/x.csv",
+                "gs://headway-raw/day/2/x.csv.gz",
+            ]
             assert str(sources[0]["generation"]).isdigit()
             assert str(sources[0]["checksum"]).startswith("crc32c:")
             local = ingested(tmp_path / "local", written(tmp_path / "l/x.csv", CSV), tmp_path / "l")

@@ -41,6 +41,10 @@ def written(path: Path, content: str | bytes) -> Path:
     return path
 
 
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "BLOCK_BYTES", 4096)
@@ -76,7 +80,9 @@ class TestFiles:
 
     @pytest.mark.parametrize("content", [b"PAR1 and no more", b"", b"a,b\n1,2\n"])
     def test_an_unreadable_parquet_file_is_named(self, tmp_path: Path, content: bytes) -> None:
-        refused(tmp_path, r"data.unreadable.*truncated or not Parquet.*x.parquet", written(tmp_path / "x.parquet", content))
+        refused(
+            tmp_path, r"data.unreadable.*truncated or not Parquet.*x.parquet", written(tmp_path / "x.parquet", content)
+        )
 
     def test_a_truncated_parquet_file_is_named(self, tmp_path: Path) -> None:
         pl.DataFrame({"a": range(10_000)}).write_parquet(tmp_path / "x.parquet")
@@ -148,12 +154,19 @@ class TestRows:
                 archive.writestr("x.csv", text)
         else:
             written(path, gzip.compress(text.encode()) if packing == "csv.gz" else text)
-        error = refused(tmp_path, rf"data.broken_row.*Line 4003 of .*x.{packing} has {fields} fields .* header has 2", path)
+        error = refused(
+            tmp_path, rf"data.broken_row.*Line 4003 of .*x.{packing} has {fields} fields .* header has 2", path
+        )
         assert error.value == f"{path}:4003"
 
     def test_a_quote_that_is_never_closed_is_named(self, tmp_path: Path) -> None:
         path = written(tmp_path / "x.csv", 'a,b\n1,"x\n2,y\n')
-        refused(tmp_path, r"data\.(broken_row|unreadable).*x.csv", path)
+        refused(tmp_path, r"data.broken_row.*A quote that opens in line 2 of .*x.csv is never closed", path)
+
+    def test_a_quote_inside_a_value_is_no_open_quote(self, tmp_path: Path) -> None:
+        path = written(tmp_path / "x.csv", 'a,b\n1,5" pipe\n2,y\n')
+        ingest(LocalArtifact(str(tmp_path / "o")), source={"uris": [str(path)]})
+        assert open_dataset(tmp_path / "o").read()["b"].to_list() == ['5" pipe', "y"]
 
     @pytest.mark.usefixtures("small_pieces")
     def test_a_record_longer_than_a_block_is_named(self, tmp_path: Path) -> None:
@@ -179,7 +192,12 @@ class TestRows:
 
     def test_a_value_that_is_not_of_the_type_asked_for_is_named(self, tmp_path: Path) -> None:
         path = written(tmp_path / "x.csv", "a,b\n1,x\n2.5,y\n")
-        refused(tmp_path, r"data.mixed_types.*column 'a' in line 3 .* no integer, the type asked for", path, types={"a": "integer"})
+        refused(
+            tmp_path,
+            r"data.mixed_types.*column 'a' in line 3 .* no integer, the type asked for",
+            path,
+            types={"a": "integer"},
+        )
 
     def test_broken_json_lines_are_named(self, tmp_path: Path) -> None:
         path = written(tmp_path / "x.jsonl", '{"a": 1}\n\n{"a": 2\n')
@@ -222,7 +240,11 @@ class TestSets:
     def test_parquet_files_with_other_types_are_named(self, tmp_path: Path) -> None:
         pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "1.parquet")
         pl.DataFrame({"a": [1.0]}).write_parquet(tmp_path / "2.parquet")
-        refused(tmp_path, r"data.types_differ.*'a' holds number in .*2.parquet but integer in .*1.parq", tmp_path / "*.parquet")
+        refused(
+            tmp_path,
+            r"data.types_differ.*'a' holds number in .*2.parquet but integer in .*1.parq",
+            tmp_path / "*.parquet",
+        )
 
     def test_the_same_columns_in_another_order_agree(self, tmp_path: Path) -> None:
         written(tmp_path / "1.csv", GOOD)
@@ -237,14 +259,32 @@ class TestSets:
 class TestChoices:
     def test_a_missing_column_is_named(self, tmp_path: Path) -> None:
         path = written(tmp_path / "x.csv", GOOD)
-        refused(tmp_path, r"source.bad_expression.*unable to find column \"c\".*raw columns are a, b", path, columns=["c"])
+        refused(
+            tmp_path, r"source.bad_expression.*unable to find column \"c\".*raw columns are a, b", path, columns=["c"]
+        )
         refused(tmp_path, r"source.bad_expression.*raw columns are a, b", path, row_filter="c > 1")
-        for field, value in (("id_columns", ["c"]), ("types", {"c": "string"}), ("time_column", "c"), ("id_column", "c")):
-            refused(tmp_path, rf"data.column_missing.*no column 'c' \(.*source.{field}.*Name one of a, b", path, **{field: value})
+        for field, value in (
+            ("id_columns", ["c"]),
+            ("types", {"c": "string"}),
+            ("time_column", "c"),
+            ("id_column", "c"),
+        ):
+            refused(
+                tmp_path,
+                rf"data.column_missing.*no column 'c' \(.*source.{field}.*Name one of a, b",
+                path,
+                **{field: value},
+            )
 
     @pytest.mark.parametrize(
         "expression",
-        ["SUM(a) AS s", "a - AVG(a) AS d", "RANK() OVER (ORDER BY a) AS r", "a - LAG(a) OVER (ORDER BY a) AS d", "COUNT(*) AS n"],
+        [
+            "SUM(a) AS s",
+            "a - AVG(a) AS d",
+            "RANK() OVER (ORDER BY a) AS r",
+            "a - LAG(a) OVER (ORDER BY a) AS d",
+            "COUNT(*) AS n",
+        ],
     )
     def test_an_expression_over_several_rows_is_refused(self, tmp_path: Path, expression: str) -> None:
         path = written(tmp_path / "x.csv", GOOD)
@@ -292,7 +332,9 @@ class TestChoices:
         ingest(LocalArtifact(str(tmp_path / "o")), source={"uris": [str(path)], "columns": ["a"], "id_columns": ["a"]})
 
     def test_an_unknown_key_is_refused(self, tmp_path: Path) -> None:
-        refused(tmp_path, r"config.invalid.*source.uri: Extra inputs.*Allowed fields.*uris", tmp_path / "x.csv", uri="x")
+        refused(
+            tmp_path, r"config.invalid.*source.uri: Extra inputs.*Allowed fields.*uris", tmp_path / "x.csv", uri="x"
+        )
 
 
 class TestStores:
@@ -342,13 +384,13 @@ convert.write_shard = write_two_and_die
         assert not (tmp_path / "o/data").exists()
         assert self.run(raw, tmp_path / "o/data").returncode == 0
         assert open_dataset(tmp_path / "o/data").rows == 20_000
-        assert os.listdir(tmp_path / "o") == ["data"], "what the killed writer left is gone"
+        assert names_in(tmp_path / "o") == ["data"], "what the killed writer left is gone"
 
     def test_the_same_under_headway_run(self, tmp_path: Path, raw: Path) -> None:
         home = {"HEADWAY_ARTIFACTS": str(tmp_path / "home")}
         assert self.run(raw, tmp_path / "data", self.KILLED, **home).returncode == -signal.SIGKILL
         assert self.run(raw, tmp_path / "data", **home).returncode == 0
-        names = sorted(os.listdir(tmp_path / "home/datasets"))
+        names = names_in(tmp_path / "home/datasets")
         assert len(names) == 2
         assert names[1] == "by-source" or names[0] == "by-source"
 
@@ -357,7 +399,8 @@ convert.write_shard = write_two_and_die
         variables = {"HEADWAY_ARTIFACTS": str(tmp_path / "home")} if home else {}
         done: list[subprocess.CompletedProcess[str]] = []
         threads = [
-            threading.Thread(target=lambda: done.append(self.run(raw, tmp_path / "o/data", **variables))) for _ in range(3)
+            threading.Thread(target=lambda: done.append(self.run(raw, tmp_path / "o/data", **variables)))
+            for _ in range(3)
         ]
         for thread in threads:
             thread.start()
@@ -365,7 +408,7 @@ convert.write_shard = write_two_and_die
             thread.join()
         assert [d.returncode for d in done] == [0, 0, 0], [d.stderr for d in done]
         place = tmp_path / ("home/datasets" if home else "o")
-        folders = [name for name in os.listdir(place) if name != "by-source"]
+        folders = [name for name in names_in(place) if name != "by-source"]
         assert len(folders) == 1
         assert open_dataset(place / folders[0]).rows == 20_000
 
@@ -393,4 +436,4 @@ convert.write_shard = write_two_and_die
         done = self.run(raw, tmp_path / "o/data", limit)
         assert done.returncode == 1
         assert "[data.write_failed] The dataset could not be written: File too large" in done.stderr
-        assert os.listdir(tmp_path / "o") == []
+        assert names_in(tmp_path / "o") == []

@@ -186,7 +186,9 @@ class TestGcsUnderFaults:
 
     def test_missing_rights_are_named(self, proxy: FaultyProxy) -> None:
         proxy.inject("403")
-        with pytest.raises(HeadwayError, match=r"storage.forbidden.*roles/storage.objectUser on the bucket headway-test"):
+        with pytest.raises(
+            HeadwayError, match=r"storage.forbidden.*roles/storage.objectUser on the bucket headway-test"
+        ):
             open_storage("gs://headway-test/x").read("a")
 
 
