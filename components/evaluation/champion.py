@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 from headway.components._shared.artifacts import ModelManifest, is_champion, verify_model
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.estimators import LoadedModel, load_model
+from headway.components._shared.estimators import LoadedModel, Predictions, load_model
 from headway.components._shared.metrics import Metric, Outcomes
 from headway.components._shared.statistics import Difference, Interval, difference, interval, mcnemar
 from headway.components.evaluation.measure import Measured, numbers_of
@@ -97,6 +99,23 @@ def load_champion(folder: str | Path | None, manifest: ModelManifest, columns: l
         raise _unloadable(champion.model_digest[:12], error.message) from None
     except Exception as error:
         raise _unloadable(champion.model_digest[:12], f"{type(error).__name__}: {error}") from error
+
+
+def predict_champion(champion: LoadedModel, frame: pl.DataFrame) -> Predictions:
+    """What the champion says about the rows.
+
+    Raises:
+        HeadwayError: `evaluation.champion_features_differ`: a column is of another type than the champion takes.
+    """
+    try:
+        return champion.predict(frame)
+    except HeadwayError as error:
+        raise HeadwayError(
+            "evaluation.champion_features_differ",
+            f"The champion {champion.manifest.model_digest[:12]} cannot take these rows: {error.message}",
+            value=error.value,
+            remedy="Keep the champion's features in the data until it is replaced, or evaluate without a champion.",
+        ) from None
 
 
 def compare(

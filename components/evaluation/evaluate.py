@@ -23,7 +23,7 @@ from headway.components._shared.metrics import Metric, metrics_of
 from headway.components._shared.state import State, checked_model_name, run_id
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components._shared.times import format_time, now
-from headway.components._shared.verdicts import Verdict, write_verdict
+from headway.components._shared.verdicts import SliceOutcome, Verdict, write_verdict
 from headway.components.evaluation.champion import Comparison, load_champion
 from headway.components.evaluation.config import Evaluation, Gates
 from headway.components.evaluation.examine import Question, examine
@@ -32,6 +32,7 @@ from headway.components.evaluation.measure import PRIMARY
 from headway.components.evaluation.report import write_report
 from headway.components.evaluation.result import Result
 from headway.components.evaluation.rows import check_showable
+from headway.components.evaluation.worries import worries
 
 
 @step("evaluate_model")
@@ -76,8 +77,17 @@ def evaluate(
         metrics.log_metric(metric, found["value"])
     if state_uri and name:
         _record(State(state_uri), name, given)
-    details = {"blessed": given.blessed, "reason": given.reason, "metrics": given.metrics, "threshold": given.threshold}
-    decided(_line(given, primary), rows=dataset.rows, **details)
+    headline, gates_passed = _headline(given, primary), f"{sum(g.passed for g in given.gates)} of {len(given.gates)}"
+    decided(
+        f"blessed: {headline}, {gates_passed} gates" if given.blessed else f"not blessed: {headline}; {given.reason}",
+        rows=dataset.rows,
+        blessed=given.blessed,
+        reason=given.reason,
+        headline=headline,
+        gates=f"{gates_passed} passed",
+        metrics=given.metrics,
+        threshold=given.threshold,
+    )
 
 
 def check_parameters(settings: Evaluation, gates: Gates, manifest: ModelManifest) -> Metric:
@@ -136,6 +146,8 @@ def _verdict(result: Result, gates: Gates, manifest_sha256: str, golden_fingerpr
         threshold=None if result.threshold is None else result.threshold.value,
         metrics={name: {"value": i.value, "low": i.low, "high": i.high} for name, i in evidence.metrics.items()},
         gates=outcomes,
+        slices=_slice_outcomes(result),
+        warnings=tuple(worries(result)),
         blessed=blessed,
         reason=reason,
         champion_digest=result.comparison.champion_digest if isinstance(result.comparison, Comparison) else None,
@@ -144,15 +156,22 @@ def _verdict(result: Result, gates: Gates, manifest_sha256: str, golden_fingerpr
     )
 
 
+def _slice_outcomes(result: Result) -> tuple[SliceOutcome, ...]:
+    return tuple(
+        SliceOutcome(slice=s.name, metric=metric, rows=s.size, value=s.joint.value, low=s.joint.low, high=s.joint.high)
+        for metric, found in result.slices.items()
+        for s in found
+        if s.joint is not None
+    )
+
+
 def _record(state: State, model_name: str, verdict: Verdict) -> None:
     evidence = verdict.model_dump(mode="json", exclude={"model_digest", "time", "run_id"})
     record_event(state, model_name, "verdict", model_digest=verdict.model_digest, evidence=evidence)
 
 
-def _line(verdict: Verdict, primary: Metric) -> str:
+def _headline(verdict: Verdict, primary: Metric) -> str:
     found = verdict.metrics.get(primary.name)
-    shown = "" if found is None else f"{primary.label} {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}], "
-    passed = sum(gate.passed for gate in verdict.gates)
-    if verdict.blessed:
-        return f"blessed: {shown}{passed} of {len(verdict.gates)} gates"
-    return f"not blessed: {shown}{verdict.reason}"
+    if found is None:
+        return f"{primary.label} cannot be measured"
+    return f"{primary.label} {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"

@@ -14,7 +14,7 @@ from headway.components._shared.estimators import LoadedModel
 from headway.components._shared.metrics import Metric, Outcomes, metrics_of
 from headway.components._shared.profiles import read_profile
 from headway.components.evaluation.calibration import calibrate
-from headway.components.evaluation.champion import Comparison, compare, compare_slices
+from headway.components.evaluation.champion import Comparison, compare, compare_slices, predict_champion
 from headway.components.evaluation.config import Evaluation, Gates, SliceGate
 from headway.components.evaluation.gates import check_slices, gap_columns, sliced_columns
 from headway.components.evaluation.golden import golden_rows
@@ -22,7 +22,7 @@ from headway.components.evaluation.groups import GAP_METRICS, Gap, measure_gap
 from headway.components.evaluation.measure import measure, numbers_of, outcomes_of, skill, widest
 from headway.components.evaluation.result import Result
 from headway.components.evaluation.rows import Blocks, read_rows
-from headway.components.evaluation.slices import Slice, automatic_columns, measure_slices, slice_rows
+from headway.components.evaluation.slices import Slice, automatic_columns, known_slices, measure_slices, slice_rows
 from headway.components.evaluation.speed import time_model
 from headway.components.evaluation.threshold import Threshold, find_threshold
 
@@ -60,7 +60,8 @@ def examine(model: LoadedModel, folder: Path, dataset: Dataset, champion: Loaded
     automatic = settings.slices == "auto"
     columns = automatic_columns(rows.frame, schema, manifest.target) if automatic else list(settings.slices)
     slices = slice_rows(rows.frame, list(dict.fromkeys([*columns, *sliced_columns(asked.gates)])))
-    check_slices(asked.gates, [piece.name for piece in slices])
+    known = known_slices(rows.frame, schema, sliced_columns(asked.gates))
+    check_slices(asked.gates, known, [piece.name for piece in slices])
 
     predictions = model.predict(rows.frame)
     raw = outcomes_of(predictions, rows.actual, manifest)
@@ -84,7 +85,9 @@ def examine(model: LoadedModel, folder: Path, dataset: Dataset, champion: Loaded
     if isinstance(champion, str):
         comparison = champion
     else:
-        theirs = _labelled(outcomes_of(champion.predict(rows.frame), rows.actual, champion.manifest), blocks, asked)[1]
+        theirs = _labelled(
+            outcomes_of(predict_champion(champion, rows.frame), rows.actual, champion.manifest), blocks, asked
+        )[1]
         digest = champion.manifest.model_digest
         comparison = compare(measured, outcomes, theirs, digest, blocks, confidence=confidence)
         supported = {s.name for s in by_metric[asked.primary.name] if s.single is not None}

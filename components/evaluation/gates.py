@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from headway.components._shared.errors import HeadwayError
@@ -111,16 +111,21 @@ def check_gates(gates: Gates, task: Task, columns: Collection[str], *, costs_sta
             )
 
 
-def check_slices(gates: Gates, slices: Collection[str]) -> None:
-    """Refuses gates on values that do not occur in the data.
+def check_slices(gates: Gates, known: Collection[str], shown: Sequence[str]) -> None:
+    """Refuses gates on values that cannot occur.
+
+    Args:
+        gates: What was configured.
+        known: Names of slices that could be; those without support end by `when_unmeasurable`.
+        shown: Names of slices with enough rows to be named in an error.
 
     Raises:
         HeadwayError: `gate.slice_unknown`.
     """
     for name, gate in gates.root.items():
-        if isinstance(gate, SliceGate) and gate.slice != WORST and gate.slice not in slices:
+        if isinstance(gate, SliceGate) and gate.slice != WORST and gate.slice not in {*known, *shown}:
             column = gate.slice.partition("=")[0]
-            there = [s for s in slices if s.partition("=")[0] == column]
+            there = [s for s in shown if s.partition("=")[0] == column]
             raise HeadwayError(
                 "gate.slice_unknown",
                 f"Gate {name!r} names a slice that does not occur in the evaluation data.",

@@ -37,7 +37,6 @@ from headway.components.evaluation.report_sections import (
 )
 from headway.components.evaluation.result import Result
 from headway.components.evaluation.speed import OPERATIONAL
-from headway.components.evaluation.worries import worries
 
 
 def write_report(result: Result, verdict: Verdict, path: str | Path) -> None:
@@ -51,8 +50,8 @@ def write_report(result: Result, verdict: Verdict, path: str | Path) -> None:
         facts=_headline(result),
     )
     page.section("Gates", *_gates(verdict.gates))
-    concerns = worries(result)
-    page.section("What to worry about", listing(concerns) if concerns else text("Nothing that these rows can show."))
+    concerns = listing(verdict.warnings) if verdict.warnings else text("Nothing that these rows can show.")
+    page.section("What to worry about", concerns)
     page.section("How good it is", *_metrics(result))
     page.section("Against the champion", *_champion(result))
     if result.outcomes.task == "binary" and result.outcomes.probabilities is not None:

@@ -19,6 +19,8 @@ from headway.components.evaluation.config import Dependence, Evaluation
 MIN_ROWS = 30
 # Fewer blocks tell too little about how blocks differ.
 MIN_BLOCKS = 5
+# A value that fewer rows hold could point at somebody: it is not shown.
+MIN_SHOWN = 10
 # Values of columns with these roles name a person or a row, and must not reach a report.
 _NAMING: tuple[Role, ...] = ("id", "entity", "subject", "personal")
 
@@ -70,7 +72,8 @@ def read_rows(
 
     Raises:
         HeadwayError: `data.column_missing`, `evaluation.too_few_rows`, `evaluation.target_null`,
-            `evaluation.target_not_finite`, `evaluation.target_one_class`, `evaluation.label_unknown`.
+            `evaluation.target_not_finite`, `evaluation.target_one_class`, `evaluation.label_unknown`,
+            `evaluation.too_few_blocks`.
     """
     have = list(dataset.columns)
     schema = manifest.schema_
@@ -89,7 +92,7 @@ def read_rows(
             remedy=f"Evaluate on at least {MIN_ROWS} rows, better on thousands: widen the test window.",
         )
     return Rows(
-        frame, _actual(frame[manifest.target], manifest), _blocks(frame, schema, evaluation), _span(frame, schema)
+        frame, _actual(frame[manifest.target], manifest), find_blocks(frame, schema, evaluation), _span(frame, schema)
     )
 
 
@@ -157,12 +160,26 @@ def _actual(target: pl.Series, manifest: ModelManifest) -> Floats:
     return np.array([numbers[label] for label in target.to_list()], dtype=np.float64)
 
 
-def _blocks(frame: pl.DataFrame, schema: Schema, evaluation: Evaluation) -> tuple[Blocks, ...]:
+def find_blocks(frame: pl.DataFrame, schema: Schema, evaluation: Evaluation) -> tuple[Blocks, ...]:
+    """The ways in which rows may depend on each other, by the evaluation's setting.
+
+    Raises:
+        HeadwayError: `evaluation.too_few_blocks`: of a column that was named.
+    """
     setting = evaluation.dependence
     if setting == "none":
         return ()
     if isinstance(setting, Dependence):
-        return (_blocks_by(frame, setting.column, setting.period),)
+        named = _blocks_by(frame, setting.column, setting.period)
+        if named.count < MIN_BLOCKS:
+            raise HeadwayError(
+                "evaluation.too_few_blocks",
+                f"`dependence` makes {named.count} block{'s' * (named.count != 1)} ({named.words}) of these rows, which "
+                "cannot tell how blocks differ.",
+                value=setting.column,
+                remedy=f"Take a shorter `period` or another column, so that there are at least {MIN_BLOCKS}.",
+            )
+        return (named,)
     roles: tuple[Role, ...] = ("group", "subject", "entity")
     found = [_blocks_by(frame, name, None) for role in roles for name in schema.names(role) if name in frame.columns]
     found += [_blocks_by(frame, name, "1d") for name in schema.names("time") if name in frame.columns]

@@ -23,11 +23,12 @@ from headway.components._shared.statistics import (
     smallest,
 )
 from headway.components._shared.statistics import largest as largest_of
-from headway.components.evaluation.rows import MIN_BLOCKS, Blocks
+from headway.components.evaluation.rows import MIN_BLOCKS, MIN_SHOWN, Blocks
 
 MAX_VALUES = 20
 QUARTERS = 4
 MISSING = "(missing)"
+RARE = "(rare)"
 # A rank metric on fewer rows of its rarer class is noise, whatever the slice's size.
 MIN_CLASS_SUPPORT = 10
 
@@ -76,8 +77,21 @@ class SliceResult:
 
 
 def slice_rows(frame: pl.DataFrame, columns: Sequence[str]) -> list[Slice]:
-    """The slices of columns: one a value, or one a quarter of the rows for numbers and times with many values."""
+    """The slices of columns: one a value, or one a quarter of the rows for numbers and times with many values.
+
+    Values that fewer than 10 rows hold share one slice.
+    """
     return [piece for column in columns for piece in _pieces(frame[column])]
+
+
+def known_slices(frame: pl.DataFrame, schema: Schema, columns: Sequence[str]) -> set[str]:
+    """Names of all slices that could be: of values that occur, however rarely, or that the schema allows."""
+    known = set()
+    for name in columns:
+        column = schema.column(name)
+        allowed = () if column is None or column.domain is None else column.domain
+        known |= {f"{name}={named(value)}" for value in [*frame[name].unique().to_list(), *allowed]}
+    return known
 
 
 def automatic_columns(frame: pl.DataFrame, schema: Schema, target: str) -> list[str]:
@@ -171,14 +185,19 @@ def _pieces(values: pl.Series) -> Iterator[Slice]:
     column = values.name
     if values.n_unique() > MAX_VALUES and (values.dtype.is_numeric() or values.dtype.is_temporal()):
         values = _quarters(values)
-    text = values.cast(pl.String).fill_null(MISSING).to_numpy()
-    order = (
-        [str(v) for v in values.unique().sort(nulls_last=True).fill_null(MISSING).cast(pl.String).to_list()]
-        if (values.dtype != pl.String)
-        else sorted(set(text.tolist()))
-    )
-    for value in order:
-        yield Slice(f"{column}={value}", column, np.asarray(text == value))
+    counts = values.value_counts().sort(column, nulls_last=True)
+    shown = counts.filter(pl.col("count") >= MIN_SHOWN)[column]
+    for value in shown:
+        rows = (values.is_null() if value is None else values == value).fill_null(False)
+        yield Slice(f"{column}={named(value)}", column, rows.to_numpy())
+    rare = counts.filter(pl.col("count") < MIN_SHOWN)[column]
+    if len(rare):
+        yield Slice(f"{column}={RARE}", column, values.is_in(rare.implode(), nulls_equal=True).to_numpy())
+
+
+def named(value: object) -> str:
+    """A value as slices are named by it."""
+    return MISSING if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _quarters(values: pl.Series) -> pl.Series:
