@@ -188,7 +188,7 @@ def test_a_gate_that_can_never_be_measured_is_refused_before_anything_is_compute
 def test_a_gate_on_a_value_that_does_not_occur_names_those_that_do():
     gate = {"kind": "slice", "metric": "accuracy", "slice": "origin=JKF", "at_least": 0}
     with pytest.raises(Exception) as caught:
-        check_slices(one(gate), ["origin=EWR", "origin=JFK", "carrier=UA"])
+        check_slices(one(gate), {"origin=LGA"}, ["origin=EWR", "origin=JFK", "carrier=UA"])
     assert str(caught.value) == (
         "[gate.slice_unknown] Gate 'g' names a slice that does not occur in the evaluation data. Given: 'origin=JKF'. "
         "Remedy: Name one of origin=EWR, origin=JFK."

@@ -437,7 +437,7 @@ def test_a_classifier_without_probabilities_is_measured_by_its_labels(home, tmp_
     [
         ("auto", "day of signed"),
         ("none", None),
-        ({"column": "contract"}, "value of contract"),
+        ({"column": "months"}, "value of months"),
         ({"column": "signed", "period": "1w"}, "week of signed"),
     ],
 )

@@ -186,6 +186,6 @@ def test_rows_of_a_day_or_of_a_group_form_blocks_by_their_roles():
     with pytest.raises(HeadwayError) as caught:
         blocks_of(frame, {"dependence": {"column": "t", "period": "1mo"}})
     assert str(caught.value) == (
-        "[evaluation.too_few_blocks] `dependence` makes 1 block (month of t) of these rows, which cannot tell how blocks "
-        "differ. Given: 't'. Remedy: Take a shorter `period` or another column, so that there are at least 5."
+        "[evaluation.too_few_blocks] `dependence` makes 1 block (month of t) of these rows, too few to tell how "
+        "blocks differ. Given: 't'. Remedy: Take a shorter `period` or another column, so that there are at least 5."
     )
