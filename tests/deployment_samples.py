@@ -54,30 +54,34 @@ def flights(rows: int = 500, seed: int = 0) -> pl.DataFrame:
     )
 
 
-SCHEMA = Schema(
-    columns=(
-        Column(name="id", type="string", roles=("id",)),
-        Column(name="email", type="string", roles=("personal",)),
-        Column(name="carrier", type="string"),
-        Column(name="hour", type="integer", nullable=False),
-        Column(name="distance", type="number"),
-        Column(name="peak", type="boolean"),
-        Column(name="day", type="date"),
-        Column(name="late", type="string", roles=("target",)),
-    )
+COLUMNS = (
+    Column(name="id", type="string", roles=("id",)),
+    Column(name="email", type="string", roles=("personal",)),
+    Column(name="carrier", type="string"),
+    Column(name="hour", type="integer", nullable=False),
+    Column(name="distance", type="number"),
+    Column(name="peak", type="boolean"),
+    Column(name="day", type="date"),
 )
+SCHEMA = Schema(columns=(*COLUMNS, Column(name="late", type="string", roles=("target",))))
 
 
-def train_sample(folder: Path, *, depth: int = 3) -> Path:
-    """A model folder from train_model; another depth is another model."""
-    write_dataset({"rows": flights()}, folder / "data")
-    write_schema(SCHEMA, folder / "schema.json")
+def train_sample(folder: Path, *, depth: int = 3, target: pl.Series | None = None) -> Path:
+    """A model folder from train_model; another depth is another model, a float target makes a regression."""
+    rows, schema, estimator = flights(), SCHEMA, "HistGradientBoostingClassifier"
+    if target is not None:
+        rows = rows.drop("late").with_columns(target)
+        kind = "number" if target.dtype.is_float() else "integer"
+        schema = Schema(columns=(*COLUMNS, Column(name=target.name, type=kind, roles=("target",))))
+        estimator = "HistGradientBoostingRegressor" if target.dtype.is_float() else estimator
+    write_dataset({"rows": rows}, folder / "data")
+    write_schema(schema, folder / "schema.json")
     train(
         LocalArtifact(str(folder / "data")),
         LocalArtifact(str(folder / "schema.json")),
         LocalArtifact(str(folder / "model")),
         LocalArtifact(str(folder / "metrics")),
-        estimator="sklearn.ensemble.HistGradientBoostingClassifier",
+        estimator=f"sklearn.ensemble.{estimator}",
         params={"max_iter": 20, "max_depth": depth},
         class_weight={},
     )
@@ -115,13 +119,12 @@ class Delivery:
         loaded, rows = load_model(self.judged_by or self.model), flights(60, seed=1).drop("email", "late")
         predictions = loaded.predict(rows)
         assert predictions.probabilities is not None
-        no, yes = loaded.manifest.classes
-        labels = predictions.values.tolist()
-        if self.threshold is not None:
-            labels = [yes if p >= self.threshold else no for p in predictions.probabilities[:, 1]]
-        probabilities = {f"probability_{c}": predictions.probabilities[:, i] + skew for i, c in enumerate((no, yes))}
+        probabilities = {
+            f"probability_{c}": predictions.probabilities[:, i] + skew for i, c in enumerate(loaded.manifest.classes)
+        }
         golden = write_dataset(
-            {"golden": rows.with_columns(prediction=pl.Series(labels), **probabilities)}, self.folder / "golden"
+            {"golden": rows.with_columns(prediction=pl.Series(predictions.values.tolist()), **probabilities)},
+            self.folder / "golden",
         )
         gate = GateOutcome(gate="roc_auc at least 0.6", metric="roc_auc", passed=blessed, reason="0.9 is above 0.6")
         verdict = Verdict(

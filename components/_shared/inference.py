@@ -14,6 +14,7 @@ from headway.components._shared.times import format_time
 DIGEST_HEADER = "headway-model-digest"
 PREDICTION = "prediction"
 PROBABILITY = "probability_"
+MAX_BODY_BYTES = 16 * 2**20
 
 _INTEGERS = ("INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8")
 _FLOATS = ("FP64", "FP32", "FP16")

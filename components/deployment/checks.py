@@ -30,10 +30,12 @@ class Golden:
     Attributes:
         rows: Features and expected outputs.
         manifest: Of the model.
+        threshold: Decision threshold of the verdict; labels are expected by it, as they are served by it.
     """
 
     rows: pl.DataFrame
     manifest: ModelManifest
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         """Checks that features and predictions are there."""
@@ -46,8 +48,13 @@ class Golden:
 
     def expected(self) -> Mapping[str, Sequence[object]]:
         """Output name to values."""
-        outputs = [PREDICTION, *(c for c in self.rows.columns if c.startswith(PROBABILITY))]
-        return {name: self.rows[name].to_list() for name in outputs}
+        names = [PREDICTION, *(c for c in self.rows.columns if c.startswith(PROBABILITY))]
+        outputs = {name: self.rows[name].to_list() for name in names}
+        if self.threshold is not None and len(outputs) > 1:
+            negative, positive = self.manifest.classes
+            probable = outputs[f"{PROBABILITY}{positive}"]
+            outputs[PREDICTION] = [positive if p >= self.threshold else negative for p in probable]
+        return outputs
 
 
 def run_checks(url: str, model_name: str, golden: Golden, serving: Serving) -> Iterator[Check]:
@@ -174,7 +181,7 @@ def latency(caller: Caller, golden: Golden, serving: Serving) -> Iterator[Check]
             yield _check_golden(serving.tolerance, f"status {answer.status} for row {position}: {_error(answer)}")
             return
         seconds.append(answer.seconds)
-        alone = Golden(golden.rows[position : position + 1], golden.manifest)
+        alone = Golden(golden.rows[position : position + 1], golden.manifest, golden.threshold)
         if compare(alone, answer.body, 0, serving.tolerance)[0]:
             differing.add(position)
     if differing:

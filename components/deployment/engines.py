@@ -43,10 +43,12 @@ class Deployed:
     Attributes:
         model_digest: What it serves.
         url: Where to reach it: the endpoint's address for the stable version, an address of its own for a candidate.
+        as_asked: Whether it was started with the settings that are asked for now.
     """
 
     model_digest: str
     url: str
+    as_asked: bool = True
 
 
 class Engine(Protocol):
@@ -57,8 +59,11 @@ class Engine(Protocol):
     def deploying(self) -> AbstractContextManager[None]:
         """Keeps other deployments to this endpoint out, and clears away what a vanished one left."""
 
-    def stable(self) -> Deployed | None:
-        """What has the traffic, brought back if it should run and does not; None where there is nothing to serve."""
+    def stable(self, release: Release) -> Deployed | None:
+        """What has the traffic, brought back if it should run and does not; None where there is nothing to serve.
+
+        Where it is the very release that is to be deployed, its version and environment are noted.
+        """
 
     def start(self, release: Release) -> Deployed:
         """Starts a candidate beside the stable version, without traffic, and waits until it is ready."""

@@ -61,12 +61,15 @@ class LocalEngine:
                 if self._address is not None:
                     self._address.close()
 
-    def stable(self) -> Deployed | None:
+    def stable(self, release: Release) -> Deployed | None:
         """The version with the traffic; a router or server that died or did not survive a reboot is started again."""
         record = read_endpoint(self.folder)
         if record is None or record.stopped:
             return None
         backend = record.current
+        if backend.model_digest == release.model_digest:
+            labels = {"version": release.version, "environment": release.environment}
+            backend = backend.model_copy(update=labels)
         try:
             if processes.pid_of(self.folder, backend.process) is None:
                 backend = self._start_server(backend)
@@ -77,7 +80,7 @@ class LocalEngine:
         except HeadwayError as error:
             log.warning(f"the stable version cannot be brought back: {error}")
             return None
-        return Deployed(backend.model_digest, record.url)
+        return Deployed(backend.model_digest, record.url, as_asked=backend.max_rows == self.serving.max_rows)
 
     def start(self, release: Release) -> Deployed:
         """Starts a server on a port of its own and waits until the model is ready.

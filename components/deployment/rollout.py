@@ -53,9 +53,9 @@ class Rollout:
         """
         digest = self.release.model_digest
         with self._phase("look at the stable version") as note:
-            stable = self.engine.stable()
+            stable = self.engine.stable(self.release)
             note.append(f"{stable.model_digest[:12]} serves at {stable.url}" if stable else "nothing serves")
-        if stable and stable.model_digest == digest and self._still_right(stable):
+        if stable and stable.model_digest == digest and stable.as_asked and self._still_right(stable):
             self.live, self.reason = stable, "this model has the traffic already"
             return
         with self._phase("start the candidate") as note:

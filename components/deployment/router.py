@@ -16,8 +16,8 @@ from aiohttp import web
 from yarl import URL
 
 from headway.components._shared.endpoints import read_endpoint
+from headway.components._shared.inference import MAX_BODY_BYTES
 
-MAX_BODY_BYTES = 16 * 2**20
 _TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=2)
 # A server may end between the look at the record and the request: predictions change nothing, so asking again is safe.
 _RETRY_AFTER_S = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
@@ -51,7 +51,10 @@ class Router:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answers one request with what the current server says."""
-        body = await request.read()
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _refusal(413, "request.too_large", f"The request is larger than {MAX_BODY_BYTES // 2**20} MiB.")
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _OWN}
         for pause_s in _RETRY_AFTER_S:
             await asyncio.sleep(pause_s)
@@ -64,6 +67,10 @@ class Router:
                     return web.Response(status=answer.status, headers=kept, body=await answer.read())
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
                 continue
+            except TimeoutError:
+                return web.json_response(
+                    {"error": "The model server is too slow.", "code": "endpoint.slow"}, status=504
+                )
         return web.json_response({"error": "No model server answers.", "code": "endpoint.down"}, status=503)
 
     def _port(self) -> int:
@@ -73,13 +80,17 @@ class Router:
         return endpoint.current.port
 
 
+def _refusal(status: int, code: str, message: str) -> web.Response:
+    return web.json_response({"error": f"[{code}] {message}", "code": code}, status=status)
+
+
 def main() -> None:
     """Routes on a socket that was bound by the deployment, until SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m headway.components.deployment.router", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="the endpoint's folder")
     parser.add_argument("--fd", type=int, required=True, help="the bound socket")
     options = parser.parse_args()
-    app = web.Application(client_max_size=MAX_BODY_BYTES + 2**20)
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
     router = Router(options.folder)
     app.cleanup_ctx.append(router.connections)
     app.router.add_route("*", "/{path:.*}", router.handle)

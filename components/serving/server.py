@@ -26,12 +26,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from headway.components._shared.artifacts import verify_model
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
-from headway.components._shared.inference import DIGEST_HEADER
+from headway.components._shared.inference import DIGEST_HEADER, MAX_BODY_BYTES
 from headway.components.serving.model import Refusal, TabularModel
 
 log = logging.getLogger("headway.serving")
 
-MAX_BODY_BYTES = 16 * 2**20
 # kserve has more routes (load and unload of models, explanations, versions); a client of ours needs these.
 _ROUTES = re.compile(
     r"GET /|GET /metrics|GET /v1/models(/[^/:]+)?|POST /v1/models/[^/:]+:predict"

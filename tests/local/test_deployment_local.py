@@ -16,13 +16,16 @@ import pytest
 from click.testing import CliRunner
 
 from headway.components._shared import processes
+from headway.components._shared.artifacts import read_manifest
 from headway.components._shared.audit import verify_events
 from headway.components._shared.endpoints import ROUTER, deploying, list_endpoints, read_endpoint, stop_endpoint
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.estimators import load_model
+from headway.components._shared.inference import request_of
 from headway.components._shared.mlflow_client import Client, tracking_address
 from headway.components._shared.state import State
 from headway.pipelines.cli.endpoint import endpoint_command
-from tests.deployment_samples import PLANTED, Delivery, Load, ask, broken_model, prepare, train_sample
+from tests.deployment_samples import PLANTED, Delivery, Load, ask, broken_model, flights, prepare, train_sample
 
 # One request of one row is enough where a test is not about latency.
 QUICK = {"latency": {"requests": 20, "warm_up": 1, "p50_ms": 10_000, "p99_ms": 60_000}}
@@ -124,6 +127,15 @@ def test_a_model_goes_to_traffic_and_the_same_again_is_unchanged(first):
     assert no_orphans(first)
 
 
+def test_labels_are_served_by_the_threshold_of_the_verdict(first):
+    result = first.deploy()
+    rows = flights(200, seed=3)
+    probable = load_model(first.model).predict(rows).probabilities[:, 1]
+    _, answer = ask(result.endpoint, request_of(rows, read_manifest(first.model).features))
+    assert answer["outputs"][0]["data"] == ["on time" if p >= first.threshold else "late" for p in probable]
+    assert any(first.threshold <= p < 0.5 for p in probable)
+
+
 def test_the_example_request_works_when_pasted_and_holds_no_personal_value(first):
     first.deploy()
     record = json.loads((first.folder / "deployment.json").read_text())
@@ -195,6 +207,22 @@ def test_a_first_candidate_that_fails_leaves_no_endpoint(broken):
         broken.deploy()
     assert list_endpoints(str(broken.state)) == []
     assert processes.living(folder_of(broken)) == []
+
+
+def test_the_same_model_with_other_settings_is_started_anew(first):
+    before = first.deploy()
+    first.serving = {**QUICK, "max_rows": 5}
+    after = first.deploy()
+    assert (after.outcome, after.endpoint) == ("deployed", before.endpoint)
+    rows = {"instances": [["AA", 1, 1.0, True, "2013-01-01"]] * 6}
+    assert ask(after.endpoint, rows, path="/v1/models/flights:predict")[0] == 413
+    assert first.deploy().outcome == "unchanged"
+
+
+def test_an_address_passes_on_large_bodies_and_refuses_too_large_ones(first):
+    url = first.deploy().endpoint
+    for size, status in ((15_000_000, 400), (20_000_000, 413)):
+        assert ask(url, b" " * size)[0] == status
 
 
 @pytest.mark.parametrize("died", [["router"], ["server"], ["router", "server"]])

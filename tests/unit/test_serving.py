@@ -56,6 +56,26 @@ def test_without_a_threshold_the_more_probable_class_is_predicted(model, loaded)
     assert answer["outputs"][0]["data"] == loaded.predict(flights(3, seed=2)).values.tolist()
 
 
+def test_classes_that_are_numbers_keep_their_type(tmp_path):
+    model = train_sample(tmp_path, target=flights()["hour"].alias("part") // 8)
+    with served(model) as address:
+        _, answer = ask(address, good(load_model(model)))
+    types = [(o["name"], o["datatype"]) for o in answer["outputs"]]
+    probabilities = [(f"probability_{part}", "FP64") for part in (0, 1, 2)]
+    assert types == [("prediction", "INT64"), *probabilities]
+    assert answer["outputs"][0]["data"] == load_model(model).predict(flights(3, seed=2)).values.tolist()
+
+
+def test_a_regression_answers_with_numbers(tmp_path):
+    model = train_sample(tmp_path, target=flights()["hour"].cast(pl.Float64).alias("delay"))
+    with served(model) as address:
+        _, answer = ask(address, good(load_model(model)))
+        _, metadata = ask(address, None, path="/v2/models/flights", method="GET")
+    assert [o["name"] for o in answer["outputs"]] == ["prediction"]
+    assert answer["outputs"][0]["data"] == load_model(model).predict(flights(3, seed=2)).values.tolist()
+    assert metadata["outputs"] == [{"name": "prediction", "datatype": "FP64", "shape": [-1]}]
+
+
 def test_every_answer_says_which_model_gave_it(url, loaded):
     digest = loaded.manifest.model_digest
     _, answer = ask(url, good(loaded))
