@@ -174,8 +174,8 @@ def find_blocks(frame: pl.DataFrame, schema: Schema, evaluation: Evaluation) -> 
         if named.count < MIN_BLOCKS:
             raise HeadwayError(
                 "evaluation.too_few_blocks",
-                f"`dependence` makes {named.count} block{'s' * (named.count != 1)} ({named.words}) of these rows, too few "
-                "to tell how blocks differ.",
+                f"`dependence` makes {named.count} block{'s' * (named.count != 1)} ({named.words}) of these rows, too "
+                "few to tell how blocks differ.",
                 value=setting.column,
                 remedy=f"Take a shorter `period` or another column, so that there are at least {MIN_BLOCKS}.",
             )
