@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import glob
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.folders import whole_folder, write_failed
 from headway.components._shared.state import dump_json
 from headway.components._shared.storage import cloud_options, open_storage
 
@@ -129,71 +125,6 @@ def write_shard(frame: pl.DataFrame, path: Path, footer: Mapping[str, object]) -
         frame.write_parquet(path, compression="zstd", metadata={FOOTER: json.dumps(footer, sort_keys=True)})
     except (OSError, pl.exceptions.ComputeError) as error:
         raise write_failed(path, error) from error
-
-
-@contextlib.contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
-    """A folder to fill that gets its name, replacing what was there, only when everything inside is written.
-
-    Raises:
-        HeadwayError: `data.write_failed`.
-    """
-    target = Path(path)
-    try:
-        with folder_aside(target) as aside:
-            yield aside
-            put_in_place(aside, target)
-    except OSError as error:
-        raise write_failed(target, error) from error
-
-
-@contextlib.contextmanager
-def folder_aside(target: Path) -> Iterator[Path]:
-    """An empty folder beside the target, removed at the end unless it was put in place.
-
-    Those that killed writers left are removed first; those of living ones are locked and stay.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target)
-    while True:
-        aside = Path(tempfile.mkdtemp(prefix=f".aside-{target.name}-", dir=target.parent))
-        handle = os.open(aside, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if aside.exists():
-            break
-        os.close(handle)
-    aside.chmod(0o755)
-    try:
-        yield aside
-    finally:
-        os.close(handle)
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def put_in_place(aside: Path, target: Path) -> None:
-    """Gives a complete folder its name; of two writers at the same time each leaves a whole one, the last one stays."""
-    with folder_aside(target) as old:
-        for attempt in range(100):
-            with contextlib.suppress(FileNotFoundError):
-                target.replace(old / str(attempt))
-            try:
-                aside.replace(target)
-            except OSError:
-                if not target.exists() or attempt == 99:
-                    raise
-            else:
-                return
-
-
-def write_failed(path: Path, error: Exception) -> HeadwayError:
-    """The error of a disk that is full or may not be written."""
-    reason = error.strerror if isinstance(error, OSError) else None
-    return HeadwayError(
-        "data.write_failed",
-        f"The dataset could not be written: {reason or str(error).rpartition('IO error: ')[2]}.",
-        value=str(path),
-        remedy="Free space or choose another place; nothing half-written was left.",
-    )
 
 
 def publish(dataset: Dataset, data_uri: str) -> dict[str, object]:
@@ -308,15 +239,3 @@ def _require_shards(sizes: Mapping[str, int]) -> None:
                 value=lost[0],
                 remedy="Ingest the data again, and keep lifecycle rules away from data_uri.",
             )
-
-
-def _sweep(target: Path) -> None:
-    """Removes what killed writers of the same folder left: the kernel drops a lock with the process that held it."""
-    for left in target.parent.glob(f".aside-{glob.escape(target.name)}-*"):
-        with contextlib.suppress(OSError):
-            handle = os.open(left, os.O_RDONLY)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left, ignore_errors=True)
-            finally:
-                os.close(handle)

@@ -20,7 +20,7 @@ import pytest
 
 from headway.components._shared.artifacts import LocalArtifact
 from headway.components._shared.datasets import Dataset, open_dataset
-from headway.components.ingestion import convert, tables
+from headway.components.ingestion import convert, raw_files
 from headway.components.ingestion.ingest import ingest
 from tests.gcs import gcs_server
 
@@ -42,8 +42,7 @@ def written(path: Path, text: str) -> Path:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces and shards so small that a few thousand rows make many of them."""
-    monkeypatch.setattr(tables, "BLOCK_BYTES", 4096)
-    monkeypatch.setattr(tables, "CHUNK_BYTES", 16384)
+    monkeypatch.setattr(raw_files, "BLOCK_BYTES", 4096)
     monkeypatch.setattr(convert, "SHARD_BYTES", 30_000)
 
 
