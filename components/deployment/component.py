@@ -47,8 +47,8 @@ def deploy_model(
         state_uri: Folder where releases, the endpoint's record and the audit trail are.
 
     Returns:
-        deployment: JSON with outcome (`deployed`, `unchanged`, `refused`), reason, endpoint, digests of this release
-            and of the one before it, every check with its values, and a curl command that asks the endpoint.
+        deployment: JSON with the outcome `deployed`, `unchanged` or `refused`, the reason, the endpoint, the digests of
+            this release and of the one before it, every check with its values, and a curl command that asks it.
         report: The steps as a timeline, the evidence and the decision.
     """
     from headway.components.deployment.deploy import deploy

@@ -170,11 +170,7 @@ class Guard:
             where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
             log.error(f"{type(error).__name__} at {where}")
             if not started:
-                content = {
-                    "error": "[server.bug] The server failed on this request. Remedy: See its log.",
-                    "code": "server.bug",
-                }
-                await JSONResponse(content, status_code=500)(scope, receive, answer)
+                await _response(_bug())(scope, receive, answer)
         return None
 
 
