@@ -23,8 +23,8 @@ from headway.components._shared.artifacts import (
 from headway.components._shared.code import code_digest, library_versions
 from headway.components._shared.datasets import open_dataset
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.estimator_paths import is_classifier
 from headway.components._shared.estimators import LoadedModel, cast_features
-from headway.components._shared.pipelines import is_classifier
 from headway.components._shared.profiles import profile_of, write_profile
 from headway.components._shared.schemas import Schema, read_schema, require_columns
 from headway.components._shared.state import dump_json, run_id

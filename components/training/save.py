@@ -7,7 +7,7 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import polars as pl
 from headway.components._shared.artifacts import Feature
 from headway.components._shared.code import library_versions
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.estimator_paths import package_of
 from headway.components._shared.payloads import payload_sha256, serialization_of
 from headway.components._shared.state import dump_json
 from headway.components.training.rows import Rows
@@ -114,20 +115,17 @@ def _typical(column: pl.Series, feature: Feature) -> pl.Series:
     return middle.slice(len(middle) // 2, 1) if len(middle) else column.head(1)
 
 
+def libraries(pipeline: Any) -> dict[str, str]:
+    """Name to version of what must be the same where the model is loaded, the estimator's own package included."""
+    package = package_of(pipeline[-1])
+    names = packages_distributions().get(package, []) if package != "sklearn" else []
+    return {**library_versions(), **{name: version(name) for name in names}}
+
+
 def requirements(pipeline: Any) -> list[str]:
-    """Pinned requirements of whatever loads the model."""
-    pins = {**library_versions(), "cloudpickle": version("cloudpickle")}
-    package = type(pipeline[-1]).__module__.partition(".")[0]
-    if package not in ("sklearn", "headway"):
-        with contextlib.suppress(ModuleNotFoundError):
-            pins[_distribution(package)] = version(_distribution(package))
+    """Pinned requirements of whatever loads the model; MLflow adds itself."""
+    pins = {**libraries(pipeline), "cloudpickle": version("cloudpickle")}
     return [f"{name}=={number}" for name, number in sorted(pins.items()) if name != "mlflow-skinny"]
-
-
-def _distribution(package: str) -> str:
-    from importlib.metadata import packages_distributions
-
-    return packages_distributions().get(package, [package])[0]
 
 
 def model_digest(pipeline: Any, rows: Rows) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headway.components._shared.artifacts import Artifact, Metrics, ModelManifest, describe, write_manifest
-from headway.components._shared.code import code_digest, library_versions
+from headway.components._shared.code import code_digest
 from headway.components._shared.datasets import open_dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.objectives import find_objective
@@ -19,7 +19,7 @@ from headway.components._shared.steps import decided, step
 from headway.components._shared.tunings import read_tuning
 from headway.components.training.fit import Recipe, fit, held_out
 from headway.components.training.rows import read_rows
-from headway.components.training.save import PROFILE, model_digest, model_folder, save_pipeline
+from headway.components.training.save import PROFILE, libraries, model_digest, model_folder, save_pipeline
 
 
 @step("train_model")
@@ -68,7 +68,7 @@ def train(
             serialization=serialization,
             data_fingerprint=dataset.fingerprint,
             code_digest=code_digest(),
-            libraries=library_versions(),
+            libraries=libraries(pipeline),
             metrics={f"held_out_{objective.name}": judged.score} if judged else {},
             importance=judged.importance if judged else {},
             reference_profile=PROFILE,

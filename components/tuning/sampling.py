@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -42,6 +43,8 @@ def suggest(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Optuna says at every call that a step does not divide its range; it then searches up to the last step.
+    warnings.filterwarnings("ignore", module="optuna")
     distributions = {name: _distribution(parameter) for name, parameter in space.items()}
     learned = [_as_optuna(trial, space, distributions) for trial in history]
     for attempt in range(ATTEMPTS):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -13,14 +11,14 @@ from typing import Any
 from headway.components._shared.artifacts import Artifact, Metrics, describe
 from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.state import State, dump_json, run_id
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components._shared.times import parse_duration
-from headway.components._shared.trial_specs import Setting, TrialSpec
+from headway.components._shared.trial_specs import TrialSpec
 from headway.components._shared.tunings import Gain, Trial, TuningResult, write_tuning
 from headway.components.tuning.config import SearchSpace, Study
 from headway.components.tuning.decide import best_trial, gain, reached
 from headway.components.tuning.engines import Engine, Search, choose_engine
+from headway.components.tuning.memory import Memory
 from headway.components.tuning.report import write_failure_report, write_report
 
 log = logging.getLogger("headway")
@@ -65,7 +63,7 @@ def tune(
     with contextlib.closing(runner):
         setting = runner.open(spec, plan)
         log.info(f"tune_model: {why}; {setting.rows:,} of {setting.available:,} rows, {setting.cv}")
-        memory = _Memory(state_uri, spec, space, plan, setting) if plan.resume and state_uri else None
+        memory = Memory(state_uri, spec, space, plan, setting) if plan.resume and state_uri else None
         search = Search(
             space=space,
             study=plan,
@@ -229,34 +227,6 @@ def _reason(search: Search, trials: list[Trial], best: Trial, baseline: Trial | 
         f"{name} {best.value:.4f} by trial {best.number}, {gained.value:+.4f} better than the baseline "
         f"[{gained.low:+.4f}, {gained.high:+.4f}]{sure}"
     )
-
-
-class _Memory:
-    """The finished trials of this search in this run, so that a killed step goes on where it was."""
-
-    def __init__(self, state_uri: str, spec: TrialSpec, space: Any, study: Study, setting: Setting) -> None:
-        what = {
-            "estimator": spec.estimator,
-            "params": spec.params,
-            "seed": spec.seed,
-            "space": {name: parameter.model_dump(mode="json") for name, parameter in space.items()},
-            "study": study.model_dump(mode="json", exclude={"timeout", "trial_timeout", "goal", "resume"}),
-            "setting": setting.model_dump(mode="json"),
-        }
-        digest = hashlib.sha256(dump_json(what)).hexdigest()
-        self._state = State(state_uri)
-        self._prefix = self._state.run_key(run_id() or "none", f"tuning/{digest}")
-
-    def keep(self, trial: Trial) -> None:
-        key = f"{self._prefix}/{trial.number:04d}.json"
-        self._state.storage.create(key, dump_json(trial.model_dump(mode="json")))
-
-    def read(self) -> dict[int, Trial]:
-        found = [json.loads(self._state.storage.read(stat.key)) for stat in self._state.storage.list(self._prefix)]
-        trials = [parse(Trial, record, parameter="trial") for record in found]
-        if trials:
-            log.info(f"tune_model: {len(trials)} trials are finished already and are adopted")
-        return {trial.number: trial for trial in trials}
 
 
 def _forget(_: Trial) -> None:
