@@ -48,7 +48,7 @@ def blessing(outcomes: tuple[GateOutcome, ...]) -> tuple[bool, str]:
     if not outcomes:
         return False, NO_GATES
     if failed:
-        return False, f"{len(failed)} of {len(outcomes)} gates failed: " + "; ".join(o.reason for o in failed)
+        return False, f"{len(failed)} of {len(outcomes)} gates failed: " + " ".join(o.reason for o in failed)
     return True, f"{len(outcomes)} of {len(outcomes)} gates passed."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -201,16 +202,19 @@ def named(value: object) -> str:
 
 
 def _quarters(values: pl.Series) -> pl.Series:
-    """Quarters of the rows by ascending value, named by their ends."""
+    """Quarters of the rows by ascending value, named by what separates them; the ends, one row each, stay unnamed."""
     present = values.drop_nulls()
-    cuts = [present.min(), *(present.quantile(k / QUARTERS, "nearest") for k in range(1, QUARTERS)), present.max()]
+    cuts = [present.quantile(k / QUARTERS, "nearest") for k in range(1, QUARTERS)]
     number: Integers = np.zeros(len(values), dtype=np.int64)
-    for cut in cuts[1:-1]:
+    for cut in cuts:
         number += (values >= cut).fill_null(False).to_numpy()
-    names = [f"{k + 1}. quarter, {_short(cuts[k])} to {_short(cuts[k + 1])}" for k in range(QUARTERS)]
-    named = pl.Series(values.name, [names[k] for k in number])
-    return named.to_frame().select(pl.when(values.is_not_null()).then(pl.col(values.name)))[values.name]
+    low, middle, high = (_short(cut) for cut in cuts)
+    spans = [f"below {low}", f"{low} to {middle}", f"{middle} to {high}", f"{high} or more"]
+    names = pl.Series(values.name, [f"{k}. quarter, {span}" for k, span in enumerate(spans, start=1)])
+    return names[number].to_frame().select(pl.when(values.is_not_null()).then(pl.col(values.name)))[values.name]
 
 
 def _short(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.date().isoformat()
     return f"{value:.4g}" if isinstance(value, float) else str(value)
