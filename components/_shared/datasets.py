@@ -51,8 +51,8 @@ class Dataset:
         return (frame if columns is None else frame.select(columns)).collect()
 
     def time_span(self, column: str) -> tuple[datetime | None, datetime | None]:
-        """Earliest and latest time of a column; None where it has no value."""
-        time = pl.col(column).cast(pl.Datetime("us"))
+        """Earliest and latest time of a column of dates or times, in UTC; None where it has no value."""
+        time = pl.col(column).cast(pl.Datetime("us", "UTC"))
         low, high = self.scan().select(low=time.min(), high=time.max()).collect().row(0)
         return low, high
 
