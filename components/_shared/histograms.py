@@ -136,11 +136,15 @@ def coarsened(counts: pl.DataFrame, by: int) -> pl.DataFrame:
 
 
 def coarsest_needed(keys: Ints, shift: int, limit: int) -> int:
-    """The smallest shift at or above the present one that needs at most `limit` bins."""
+    """The smallest shift at or above the present one that needs at most `limit` bins, for ascending keys."""
+    magnitudes, negative = np.abs(keys), keys < 0
+    before, after = magnitudes[:-1], magnitudes[1:]
+    # Two neighbours share a bin once every bit in which they are apart is ignored.
+    apart = np.where(negative[:-1] == negative[1:], before ^ after, before | after)
     low, high = shift, 63
     while low < high:
         middle = (low + high) // 2
-        if np.count_nonzero(np.diff(_coarser(keys, middle - shift))) + 1 <= limit:
+        if np.count_nonzero(apart >> np.int64(middle - shift)) + 1 <= limit:
             high = middle
         else:
             low = middle + 1
@@ -157,9 +161,8 @@ def merged_counts(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     filled = [part for part in parts if part.height] or [parts[0]]
     if len(filled) == 1 and len(parts) > 1:
         return filled[0]
-    return (
-        pl.concat(filled, how="vertical_relaxed")
-        .group_by("key")
-        .agg(pl.col("count").sum())
-        .sort("key", nulls_last=True)
-    )
+    if all(part["key"].dtype in (pl.Int64, pl.Float64) for part in filled):
+        keys, counts = (np.concatenate([part[name].to_numpy() for part in filled]) for name in ("key", "count"))
+        order = np.argsort(keys, kind="stable")
+        return counted(keys[order], counts[order])
+    return pl.concat(filled, how="vertical_relaxed").group_by("key").agg(pl.col("count").sum()).sort("key")
