@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ ARGUMENTS = [
 ]
 CHECKS = Path(__file__).with_name("page_checks.js").read_text(encoding="utf-8")
 PHONE, LAPTOP = 360, 1280
+SOON_MS = 3_000
 
 AssertGoodPage = Callable[[Path], None]
 
@@ -107,6 +109,7 @@ def _tab(browser: Browser, scheme: str, width: int, *, allowed: str) -> Iterator
             route.abort()
 
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})  # type: ignore[arg-type]
+    context.set_default_timeout(120_000)
     page = context.new_page()
     page.on("console", lambda message: seen.append(f"console {message.type}: {message.text}"))
     page.on("pageerror", lambda error: seen.append(f"script error: {error}"))
@@ -121,12 +124,12 @@ def _keyboard_problems(page: Page, frame: Frame) -> list[str]:
     problems = []
     address = frame.url
     page.keyboard.press("Tab")
-    if not frame.evaluate("document.activeElement.matches('a.skip')"):
+    if not _becomes(frame, "document.activeElement.matches('a.skip')"):
         return ["the first stop of the keyboard is not the skip link"]
-    if not frame.evaluate("(r => r.left >= 0 && r.top >= 0)(document.activeElement.getBoundingClientRect())"):
+    if not _becomes(frame, "(r => r.left >= 0 && r.top >= 0)(document.activeElement.getBoundingClientRect())"):
         problems.append("the skip link cannot be seen while it has the focus")
     page.keyboard.press("Enter")
-    if frame.evaluate("document.activeElement.id") != "content":
+    if not _becomes(frame, "document.activeElement.id === 'content'"):
         problems.append("the skip link does not lead to the content")
     if frame.url.split("#")[0] != address:
         problems.append(f"the skip link led to {frame.url}")
@@ -140,11 +143,20 @@ def _keyboard_problems(page: Page, frame: Frame) -> list[str]:
                 problems.append("a fold does not show that it has the focus")
             for wanted in (True, False):
                 page.keyboard.press("Enter")
-                if frame.evaluate("document.activeElement.parentElement.open") != wanted:
+                if not _becomes(frame, f"document.activeElement.parentElement.open === {json.dumps(wanted)}"):
                     problems.append("a fold does not open and close by keyboard")
     if unvisited:
         problems.append(f"the keyboard does not reach {unvisited} folds")
     return problems
+
+
+def _becomes(frame: Frame, expression: str) -> bool:
+    """Whether a condition comes true soon: a browser follows links and opens folds in its own time."""
+    for _ in range(SOON_MS // 50):
+        if frame.evaluate(expression):
+            return True
+        frame.page.wait_for_timeout(50)
+    return False
 
 
 def _print_problems(page: Page) -> list[str]:
