@@ -42,9 +42,13 @@ class Golden:
         wanted = [*(f.name for f in self.manifest.features), PREDICTION]
         require_columns(self.rows.columns, wanted, what="The golden dataset")
 
-    def request(self, start: int, count: int = 1) -> bytes:
-        """A v2 request for some of the rows."""
-        return json.dumps(request_of(self.rows[start : start + count], self.manifest.features)).encode()
+    def part(self, start: int, count: int) -> Golden:
+        """Some of the rows."""
+        return Golden(self.rows[start : start + count], self.manifest, self.threshold)
+
+    def request(self) -> bytes:
+        """A v2 request for these rows."""
+        return json.dumps(request_of(self.rows, self.manifest.features)).encode()
 
     def expected(self) -> Mapping[str, Sequence[object]]:
         """Output name to values."""
@@ -60,22 +64,24 @@ class Golden:
 def run_checks(url: str, model_name: str, golden: Golden, serving: Serving) -> Iterator[Check]:
     """Every check in order, each done when the caller asks for the next one."""
     caller = Caller(url, model_name)
-    yield golden_rows(caller, golden, serving.tolerance)
+    yield golden_rows(caller, golden, serving)
     yield bad_requests(caller, golden, serving.max_rows)
     yield from latency(caller, golden, serving)
 
 
-def golden_rows(caller: Caller, golden: Golden, tolerance: float) -> Check:
+def golden_rows(caller: Caller, golden: Golden, serving: Serving) -> Check:
     """Whether the server predicts every golden row as the evaluation did."""
-    rows = golden.rows.height
+    rows, tolerance = golden.rows.height, serving.tolerance
+    chunk = min(_CHUNK, serving.max_rows)
     differing: set[int] = set()
     largest = 0.0
-    for start in range(0, rows, _CHUNK):
-        answer = caller.infer(golden.request(start, _CHUNK))
+    for start in range(0, rows, chunk):
+        part = golden.part(start, chunk)
+        answer = caller.infer(part.request())
         if answer.status != 200:
             return _check_golden(tolerance, f"status {answer.status} for rows from {start}: {_error(answer)}")
-        wrong, distance = compare(golden, answer.body, start, tolerance)
-        differing |= wrong
+        wrong, distance = compare(part, answer.body, tolerance)
+        differing |= {start + position for position in wrong}
         largest = max(largest, distance)
     if differing:
         places = ", ".join(map(str, sorted(differing)[:5]))
@@ -93,19 +99,18 @@ def golden_rows(caller: Caller, golden: Golden, tolerance: float) -> Check:
     )
 
 
-def compare(golden: Golden, body: Mapping[str, object], start: int, tolerance: float) -> tuple[set[int], float]:
+def compare(golden: Golden, body: Mapping[str, object], tolerance: float) -> tuple[set[int], float]:
     """Positions of the rows that were answered otherwise than expected, and the largest distance of a number."""
     outputs = body.get("outputs")
     got = {o["name"]: o["data"] for o in outputs} if isinstance(outputs, list) else {}
     differing: set[int] = set()
     largest = 0.0
-    for name, values in golden.expected().items():
+    for name, wanted in golden.expected().items():
         label = name == PREDICTION and golden.manifest.task != "regression"
-        wanted = values[start : start + _CHUNK]
         answered = got.get(name, [])
         if len(answered) != len(wanted):
-            return set(range(start, start + len(wanted))), math.inf
-        for position, (want, have) in enumerate(zip(wanted, answered, strict=True), start):
+            return set(range(len(wanted))), math.inf
+        for position, (want, have) in enumerate(zip(wanted, answered, strict=True)):
             distance = _distance(want, have)
             if distance > (0 if label else tolerance):
                 differing.add(position)
@@ -133,7 +138,7 @@ def malformed(caller: Caller, golden: Golden, max_rows: int) -> list[tuple[str, 
     """Name, path and body of requests that must be refused."""
     infer = f"/v2/models/{caller.model_name}/infer"
     predict = f"/v1/models/{caller.model_name}:predict"
-    good = json.loads(golden.request(0))["inputs"]
+    good = json.loads(golden.part(0, 1).request())["inputs"]
     first, rest = good[0], good[1:]
     text = [f for f in golden.manifest.features if f.type == "string"]
     numbers = [f for f in golden.manifest.features if f.type in ("integer", "number")]
@@ -168,7 +173,8 @@ def malformed(caller: Caller, golden: Golden, max_rows: int) -> list[tuple[str, 
 def latency(caller: Caller, golden: Golden, serving: Serving) -> Iterator[Check]:
     """How fast single rows are answered, golden rows in turn; and that each is answered alone as it is among others."""
     gate = serving.latency
-    bodies = [golden.request(i) for i in range(min(golden.rows.height, gate.requests))]
+    rows = [golden.part(i, 1) for i in range(min(golden.rows.height, gate.requests))]
+    bodies = [row.request() for row in rows]
     for i in range(gate.warm_up):
         caller.infer(bodies[i % len(bodies)])
     seconds: list[float] = []
@@ -181,8 +187,7 @@ def latency(caller: Caller, golden: Golden, serving: Serving) -> Iterator[Check]
             yield _check_golden(serving.tolerance, f"status {answer.status} for row {position}: {_error(answer)}")
             return
         seconds.append(answer.seconds)
-        alone = Golden(golden.rows[position : position + 1], golden.manifest, golden.threshold)
-        if compare(alone, answer.body, 0, serving.tolerance)[0]:
+        if compare(rows[position], answer.body, serving.tolerance)[0]:
             differing.add(position)
     if differing:
         yield _check_golden(serving.tolerance, f"{len(differing)} rows are answered otherwise when they come alone")

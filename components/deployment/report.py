@@ -8,10 +8,10 @@ from headway.components._shared.reports import Page, Tone, badge, code, duration
 from headway.components.deployment.record import Deployment
 
 _TITLES = {
-    "deployed": "{name} has new traffic",
-    "unchanged": "{name} serves on, unchanged",
-    "refused": "{name} was not deployed: the door is closed",
-    "failed": "{name} was not deployed: the candidate failed",
+    "deployed": "{name}: a new version has the traffic",
+    "unchanged": "{name}: this version has the traffic already",
+    "refused": "{name}: not deployed, the door is closed",
+    "failed": "{name}: not deployed, the candidate failed",
 }
 _TONES: dict[str, Tone] = {"deployed": "good", "unchanged": "good", "refused": "warn", "failed": "bad"}
 _STATUS = {"deployed": "Deployed", "unchanged": "Unchanged", "refused": "Refused", "failed": "Failed"}

@@ -81,13 +81,13 @@ class Rollout:
         if self.live is None:
             return None
         url = f"{self.live.url}/v2/models/{self.release.model_name}/infer"
-        body = json.dumps(json.loads(self.golden.request(0)), separators=(",", ":"))
+        body = json.dumps(json.loads(self.golden.part(0, 1).request()), separators=(",", ":"))
         return f"curl -s {url} -H 'content-type: application/json' -d {shlex.quote(body)}"
 
     def _still_right(self, stable: Deployed) -> bool:
         """Whether what has the traffic answers the golden rows as the evaluation says."""
         with self._phase("ask it for the golden rows") as note:
-            check = golden_rows(Caller(stable.url, self.release.model_name), self.golden, self.serving.tolerance)
+            check = golden_rows(Caller(stable.url, self.release.model_name), self.golden, self.serving)
             note.append(check.value)
         if check.passed:
             self.checks.append(check)

@@ -41,7 +41,7 @@ def test_a_row_differs_exactly_when_its_probability_is_further_away_than_the_tol
     shifts = data.draw(st.lists(st.sampled_from([0.0, 1e-11, -1e-11, 1e-6, -0.5]), min_size=40, max_size=40))
     known = golden(probabilities)
     shifted = [p + s for p, s in zip(probabilities, shifts, strict=False)]
-    wrong, largest = compare(known, answer(list(known.expected()["prediction"]), shifted), 0, TOLERANCE)
+    wrong, largest = compare(known, answer(list(known.expected()["prediction"]), shifted), TOLERANCE)
     assert wrong == {i for i, s in enumerate(shifts[: len(probabilities)]) if abs(s) > TOLERANCE}
     assert math.isclose(largest, max(abs(a - b) for a, b in zip(shifted, probabilities, strict=True)))
 
@@ -52,7 +52,7 @@ def test_a_row_with_another_label_differs_whatever_the_tolerance(probabilities, 
     labels = list(known.expected()["prediction"])
     position = data.draw(st.integers(0, len(labels) - 1))
     labels[position] = data.draw(st.sampled_from(["maybe", None, 1, True, 0.5]))
-    assert compare(known, answer(labels, probabilities), 0, 100.0)[0] == {position}
+    assert compare(known, answer(labels, probabilities), 100.0)[0] == {position}
 
 
 @settings(max_examples=200)

@@ -207,8 +207,8 @@ def outputs(golden, **changed):
 def test_golden_rows_pass_when_labels_are_equal_and_probabilities_within_the_tolerance(golden):
     near = [p + 1e-10 for p in golden.expected()["probability_late"]]
     with answering(200, outputs(golden, probability_late=near)) as caller:
-        assert golden_rows(caller, golden, 1e-9).passed
-        assert not golden_rows(caller, golden, 1e-11).passed
+        assert golden_rows(caller, golden, Serving()).passed
+        assert not golden_rows(caller, golden, Serving(tolerance=1e-11)).passed
 
 
 @pytest.mark.parametrize("name", ["prediction", "probability_late"])
@@ -216,7 +216,7 @@ def test_one_golden_row_that_differs_fails_the_check_and_is_located(golden, name
     wrong = list(golden.expected()[name])
     wrong[3] = "delayed" if name == "prediction" else wrong[3] + 0.01
     with answering(200, outputs(golden, **{name: wrong})) as caller:
-        check = golden_rows(caller, golden, 1e-9)
+        check = golden_rows(caller, golden, Serving())
     assert not check.passed
     assert check.value == "1 of 5 rows differ (positions 3)"
 
@@ -230,7 +230,7 @@ def test_too_few_answers_a_missing_output_or_an_error_fail_the_golden_check(gold
         (500, {"error": "out of memory"}),
     ):
         with answering(status, body) as caller:
-            check = golden_rows(caller, golden, 1e-9)
+            check = golden_rows(caller, golden, Serving())
         assert not check.passed
     assert check.value == "status 500 for rows from 0: out of memory"
 
@@ -238,7 +238,7 @@ def test_too_few_answers_a_missing_output_or_an_error_fail_the_golden_check(gold
 def test_a_server_that_is_gone_fails_the_checks_with_a_reason(golden):
     with answering(200, {}) as caller:
         pass
-    assert "status 0 for rows from 0" in golden_rows(caller, golden, 1e-9).value
+    assert "status 0 for rows from 0" in golden_rows(caller, golden, Serving()).value
     assert "no answer" in bad_requests(caller, golden, 10).value
 
 
