@@ -6,7 +6,7 @@ from kfp import dsl
 
 from headway.components import deploy_model, notify
 from headway.pipelines.placement import place
-from headway.pipelines.training import learn
+from headway.pipelines.stages import learn
 
 
 @dsl.pipeline(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -57,8 +59,26 @@ class Artifact(Protocol):
 class Metrics(Protocol):
     """A KFP Metrics artifact."""
 
+    path: str
+
     def log_metric(self, metric: str, value: float) -> None:
         """Shows a number in the UI."""
+
+
+def show_metrics(metrics: Metrics, values: Mapping[str, float | None]) -> None:
+    """Shows finite numbers in the UI, and writes them to the artifact's file.
+
+    kfp.local serves no step from its cache whose outputs are not all there.
+
+    Args:
+        metrics: The Metrics artifact.
+        values: Name to number; None and non-finite ones are left out, since nothing non-finite may leave a step.
+    """
+    finite = {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
+    for name, value in finite.items():
+        metrics.log_metric(name, value)
+    Path(metrics.path).parent.mkdir(parents=True, exist_ok=True)
+    Path(metrics.path).write_bytes(dump_json(finite))
 
 
 @dataclass

@@ -12,6 +12,7 @@ from headway.components._shared.artifacts import (
     ModelManifest,
     describe,
     manifest_digest,
+    show_metrics,
     verify_model,
 )
 from headway.components._shared.audit import record_event
@@ -73,8 +74,7 @@ def evaluate(
     describe(
         golden, rows=kept.rows, columns=len(kept.columns), size_bytes=kept.size_bytes, fingerprint=kept.fingerprint
     )
-    for metric, found in given.metrics.items():
-        metrics.log_metric(metric, found["value"])
+    show_metrics(metrics, {metric: found["value"] for metric, found in given.metrics.items()})
     if state_uri and name:
         _record(State(state_uri), name, given)
     headline, gates_passed = _headline(given, primary), f"{sum(g.passed for g in given.gates)} of {len(given.gates)}"

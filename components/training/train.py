@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headway.components._shared.artifacts import Artifact, Metrics, ModelManifest, describe, write_manifest
+from headway.components._shared.artifacts import (
+    Artifact,
+    Metrics,
+    ModelManifest,
+    describe,
+    show_metrics,
+    write_manifest,
+)
 from headway.components._shared.code import code_digest
 from headway.components._shared.datasets import open_dataset
 from headway.components._shared.errors import HeadwayError
@@ -84,8 +91,7 @@ def train(
         task=rows.task,
         rows=len(rows),
     )
-    for name, value in {"rows": float(len(rows)), "features": float(len(rows.inputs)), **manifest.metrics}.items():
-        metrics.log_metric(name, value)
+    show_metrics(metrics, {"rows": len(rows), "features": len(rows.inputs), **manifest.metrics})
     says = f"{objective.name} {judged.score:.4f} on {judged.rows:,} held-out training rows" if judged else "not judged"
     silent = rows.silent()
     decided(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from headway.components._shared.artifacts import Artifact, Metrics, describe
+from headway.components._shared.artifacts import Artifact, Metrics, describe, show_metrics
 from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.steps import decided, keep_report, step
@@ -92,16 +92,14 @@ def tune(
         data_fingerprint=result.data_fingerprint,
         decision=result.reason,
     )
-    measured = {
+    shown = {
         "best_value": result.best_value,
         "baseline_value": result.baseline_value,
         "gain": result.gain.value if result.gain else None,
-        "trials": float(len(trials)),
-        "failed_trials": float(sum(t.state == "failed" for t in trials)),
+        "trials": len(trials),
+        "failed_trials": sum(t.state == "failed" for t in trials),
     }
-    for name, value in measured.items():
-        if value is not None:
-            metrics.log_metric(name, value)
+    show_metrics(metrics, shown)
     decided(
         f"{len(trials)} trials, {result.reason}",
         rows=setting.rows,

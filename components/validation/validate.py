@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headway.components._shared.artifacts import Artifact, Metrics, describe
+from headway.components._shared.artifacts import Artifact, Metrics, describe, show_metrics
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset
 from headway.components._shared.errors import HeadwayError
@@ -70,8 +70,7 @@ def validate_data(
     describe(profile, digest=result.profile.digest(), fingerprint=dataset.fingerprint, binning=BINNING)
     describe(findings, quality_score=result.score, rows=dataset.rows, decision=_counts(result))
     figures = {"quality_score": result.score, "errors": len(result.of("error")), "warnings": len(result.of("warning"))}
-    for name, value in {"rows": dataset.rows, **figures}.items():
-        metrics.log_metric(name, float(value))
+    show_metrics(metrics, {"rows": dataset.rows, **figures})
     decided(f"quality {result.score:.3f}, {_counts(result)}", rows=dataset.rows, **figures)
     _stop_on_errors(result, where)
 

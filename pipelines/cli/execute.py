@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 
 from headway.pipelines.catalogue import load_pipeline
@@ -12,6 +13,7 @@ def main() -> None:
     """Reads a JSON job {pipeline, parameters, pipeline_root, cache_root} from standard input and runs it."""
     from kfp import local
 
+    logging.basicConfig(level=logging.INFO)  # kfp tells cache hits to the root logger
     job = json.load(sys.stdin)
     local.init(
         runner=local.SubprocessRunner(use_venv=False),
