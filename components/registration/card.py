@@ -49,14 +49,15 @@ class Card:
 def description(card: Card) -> str:
     """The short card for the registry, in Markdown."""
     manifest, verdict = card.manifest, card.verdict
+    asked = dict.fromkeys(gate.metric for gate in verdict.gates if gate.metric in verdict.metrics)
     lines = [
         card.use.purpose or "_Nobody has said what this model is for (`intended_use`)._",
         "",
         f"* {manifest.task} model of `{manifest.target}`: `{manifest.estimator}` on {len(manifest.features)} features",
-        *(f"* {name}: {figure(values)}" for name, values in sorted(verdict.metrics.items()) if "value" in values),
-        f"* gates: {sum(gate.passed for gate in verdict.gates)} of {len(verdict.gates)} passed; {verdict.reason}",
+        *(f"* {name}: {figure(verdict.metrics[name])}" for name in asked),
+        f"* verdict: {verdict.reason}",
         f"* trained on data `{manifest.data_fingerprint[:16]}` by code `{manifest.code_digest[:16]}`",
-        *(f"* owner: {card.use.owner}" for _ in [0] if card.use.owner),
+        *(f"* owner: {owner}" for owner in [card.use.owner] if owner),
         *(f"* limit: {limit}" for limit in card.use.limits),
     ]
     return "\n".join(lines)
@@ -73,8 +74,6 @@ def worries(card: Card) -> list[str]:
     manifest, verdict, profile = card.manifest, card.verdict, card.profile
     found = [f"Gate not passed: {gate.gate}. {gate.reason}" for gate in verdict.gates if not gate.passed]
     found += verdict.warnings
-    if verdict.champion_digest is None:
-        found.append("It was compared with no champion: that it is good enough rests on its limits alone.")
     if not card.use.purpose:
         found.append("Nobody has said what it is for; give register_model its intended_use.")
     if not card.use.owner:
@@ -120,9 +119,14 @@ def request_example(card: Card) -> str:
     if path.is_file():
         example = json.loads(path.read_text())
         values = dict(zip(example.get("columns", []), next(iter(example.get("data", [])), []), strict=False))
-    row = pl.DataFrame({f.name: [values.get(f.name)] for f in card.manifest.features})
+    row = pl.DataFrame({f.name: [_whole(values.get(f.name), f.type)] for f in card.manifest.features})
     inputs = [json.dumps(tensor) for tensor in request_of(row, card.manifest.features)["inputs"]]  # type: ignore[attr-defined]
     return '{"inputs": [\n  ' + ",\n  ".join(inputs) + "\n]}"
+
+
+def _whole(value: object, kind: str) -> object:
+    """MLflow's example holds integers as floats, since they may be missing."""
+    return int(value) if kind == "integer" and isinstance(value, float) else value
 
 
 def _time(value: float, kind: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from headway.components._shared import charts
+from headway.components._shared.metrics import metrics_of
 from headway.components._shared.reports import (
     Block,
     Page,
@@ -71,9 +73,8 @@ def _lead(card: Card) -> str:
 def _purpose(card: Card) -> list[Block]:
     use = card.use
     blocks = [text(use.purpose or "Nobody has said so yet: give register_model its intended_use.")]
-    said = {label: value for label, value in (("Owner", use.owner), ("Users", use.users)) if value}
-    if said:
-        blocks.append(facts(said))
+    if use.users:
+        blocks.append(text(f"Used by: {use.users}."))
     if use.limits:
         blocks += [text("Limits:"), listing(use.limits)]
     if use.ethical_notes:
@@ -82,21 +83,33 @@ def _purpose(card: Card) -> list[Block]:
 
 
 def _metrics(card: Card) -> list[Block]:
-    metrics = {name: m for name, m in sorted(card.verdict.metrics.items()) if "value" in m}
-    ranged = [(n, m["value"], m["low"], m["high"]) for n, m in metrics.items() if {"low", "high"} <= m.keys()]
-    shares = [row for row in ranged if row[2] >= 0 and row[3] <= 1]
+    measured = {name: m for name, m in card.verdict.metrics.items() if "value" in m}
+    known = {name: metric for name, metric in metrics_of(card.manifest.task).items() if name in measured}
+    shares = [
+        (metric.label, m["value"], m["low"], m["high"])
+        for name, metric in known.items()
+        if metric.better and {"low", "high"} <= (m := measured[name]).keys() and m["low"] >= 0 and m["high"] <= 1
+    ]
+    rows: list[list[Value]] = [[m.label, _value(measured[name]), m.meaning] for name, m in known.items()]
+    others: list[list[Value]] = [[name, _value(m)] for name, m in sorted(measured.items()) if name not in known]
     blocks: list[Block] = []
     if shares:
         described = "; ".join(
-            f"{name} {value:.3g}, between {low:.3g} and {high:.3g}" for name, value, low, high in shares
+            f"{label} {value:.3g}, from {low:.3g} to {high:.3g}" for label, value, low, high in shares
         )
         chart = charts.intervals(shares, title="value with interval")
-        blocks.append(figure(chart, "Metrics on held-out rows, with their intervals", described))
-    rows: list[list[Value]] = [
-        [name, interval(m["value"], m["low"], m["high"]) if {"low", "high"} <= m.keys() else m["value"]]
-        for name, m in metrics.items()
-    ]
-    return [*blocks, table(["Metric", "Value [interval]"], rows, caption="Measured on rows that training did not see")]
+        blocks.append(figure(chart, "Metrics between 0 and 1 on held-out rows, with their intervals", described))
+    if rows or not others:
+        blocks.append(table(["Metric", "Value [interval]", "Meaning"], rows, caption="Measured on held-out rows"))
+    if others:
+        blocks.append(table(["Figure", "Value [interval]"], others, caption="Speed, size and calibration"))
+    return blocks
+
+
+def _value(figure: Mapping[str, float]) -> Value:
+    if {"low", "high"} <= figure.keys():
+        return interval(figure["value"], figure["low"], figure["high"])
+    return figure["value"]
 
 
 def _slices(card: Card) -> list[Block]:
