@@ -105,31 +105,37 @@ def held_out(rows: Rows, recipe: Recipe, objective: Objective) -> HeldOut | None
     A second model is fitted on at most 20,000 rows and judged on at most 2,000 others: the latest ones where there
     is a time column, else ones drawn by the seed. None where the rows are too few to be judged.
     """
+    from threadpoolctl import threadpool_limits
+
     generator = np.random.default_rng(recipe.seed)
     count = len(rows)
     order = np.arange(count) if rows.time is not None else generator.permutation(count)
     cut = count - max(1, round(count * HELD_OUT_SHARE))
-    learn, judge = (
-        rows.take(spread(order[:cut], IMPORTANCE_FIT_ROWS)),
-        rows.take(spread(order[cut:], IMPORTANCE_ROWS)),
-    )
+    learn = rows.take(spread(order[:cut], IMPORTANCE_FIT_ROWS))
+    judge = rows.take(spread(order[cut:], IMPORTANCE_ROWS))
     classes = len(rows.classes)
     if len(judge) < 10 or (classes and min(len(np.unique(part.codes())) for part in (learn, judge)) < classes):
         return None
-    model = fit(learn, recipe, as_codes=True)
+    with threadpool_limits(limits=1):
+        score, importance = _importance(fit(learn, recipe, as_codes=True), judge, objective, generator)
+    if not np.isfinite([score, *importance.values()]).all():
+        return None
+    return HeldOut(score, importance, len(judge))
+
+
+def _importance(
+    model: Any, judge: Rows, objective: Objective, generator: np.random.Generator
+) -> tuple[float, dict[str, float]]:
     target = judge.codes()
     score = objective.score(model, judge.features, target)
     sign = 1.0 if objective.direction == "maximize" else -1.0
     losses: dict[str, float] = {}
-    for name in judge.features.columns:
-        shuffled = [
-            objective.score(model, judge.features.with_columns(judge.features[name].gather(order)), target)
-            for order in (generator.permutation(len(judge)) for _ in range(IMPORTANCE_REPEATS))
-        ]
-        losses[name] = float(sign * (score - np.mean(shuffled)))
-    if not np.isfinite([score, *losses.values()]).all():
-        return None
-    return HeldOut(score, losses, len(judge))
+    for column in judge.features:
+        orders = [generator.permutation(len(judge)) for _ in range(IMPORTANCE_REPEATS)]
+        frames = [judge.features.with_columns(column.gather(order)) for order in orders]
+        shuffled = [objective.score(model, frame, target) for frame in frames]
+        losses[column.name] = float(sign * (score - np.mean(shuffled)))
+    return score, losses
 
 
 def spread(index: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
