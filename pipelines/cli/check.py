@@ -11,16 +11,17 @@ import click
 
 from headway.components._shared.config import Config, parse
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.schemas import Schema
 from headway.components._shared.state import checked_model_name
 
 # Structured parameters and the model behind each: room and class name in that room's config.py.
 MODELS = {
     "source": ("ingestion", "Source"),
+    "contract": ("validation", "Contract"),
     "checks": ("validation", "Checks"),
     "split": ("splitting", "Split"),
     "search_space": ("tuning", "SearchSpace"),
     "study": ("tuning", "Study"),
-    "class_weight": ("training", "ClassWeight"),
     "gates": ("evaluation", "Gates"),
     "evaluation": ("evaluation", "Evaluation"),
     "intended_use": ("registration", "IntendedUse"),
@@ -76,6 +77,7 @@ def check_parameters(pipeline: str, parameters: Mapping[str, Any]) -> None:
         )
     checked_model_name(parameters["model_name"])
     _check_models(parameters)
+    _check_columns(parameters)
 
 
 def model_of(parameter: str) -> type[Config]:
@@ -102,7 +104,7 @@ def _check_models(parameters: Mapping[str, Any]) -> None:
     for name, value in parameters.items():
         if name in MODELS:
             try:
-                parse(model_of(name), value, parameter=name)
+                parse(Schema if name == "contract" and "columns" in value else model_of(name), value, parameter=name)
             except HeadwayError as error:
                 faults.append(error)
     if len(faults) == 1:
@@ -112,4 +114,31 @@ def _check_models(parameters: Mapping[str, Any]) -> None:
             "parameters.invalid",
             " ".join(fault.message for fault in faults),
             remedy=" ".join(fault.remedy for fault in faults),
+        )
+
+
+def _check_columns(parameters: Mapping[str, Any]) -> None:
+    """Holds every column that a parameter names against an inline contract.
+
+    Raises:
+        HeadwayError: `schema.role_missing`, or `parameters.column_unknown` that names parameter and column.
+    """
+    if "columns" not in parameters.get("contract", {}):
+        return
+    schema = parse(Schema, parameters["contract"], parameter="contract")
+    target = schema.one("target")
+    split, evaluation = parameters.get("split", {}), parameters.get("evaluation", {})
+    named = [
+        (f"split.{key}", split[key]) for key in ("target", "time_column", "group_column", "id_column") if key in split
+    ]
+    for key in ("slices", "groups"):
+        named += [(f"evaluation.{key}", name) for name in evaluation.get(key, ()) if evaluation[key] != "auto"]
+    unknown = [f"{where} names {name!r}" for where, name in named if schema.column(name) is None]
+    if split.get("target", target) != target:
+        unknown.append(f"split.target is {split['target']!r}, but the contract's target is {target!r}")
+    if unknown:
+        raise HeadwayError(
+            "parameters.column_unknown",
+            f"The contract has no such column: {'; '.join(unknown)}.",
+            remedy=f"Use the contract's columns: {', '.join(c.name for c in schema.columns)}.",
         )
