@@ -172,6 +172,19 @@ def test_a_planted_address_is_found_nowhere(home, tmp_path, monkeypatch):
     assert not [p for p in written if b"planted" in p.read_bytes()]
 
 
+def test_labels_follow_the_threshold_and_the_threshold_the_costs(home, tmp_path):
+    probability = load_model(home / "model/model").predict(held_out()).probabilities[:, 1]
+    high = Run(home, tmp_path, evaluation={"threshold": 0.8, "latency_calls": 20})
+    assert high.found.threshold == 0.8
+    assert high.found.metrics["selection_rate"]["value"] == pytest.approx(np.mean(probability >= 0.8))
+    costs = {"false_positive": 1, "false_negative": 10}
+    dear = Run(home, tmp_path, evaluation={"costs": costs, "latency_calls": 20})
+    assert dear.found.threshold < 0.4
+    assert dear.found.metrics["recall"]["value"] > 0.9
+    assert 0 < dear.found.metrics["cost"]["value"] < 1
+    assert "Decision threshold" in dear.page
+
+
 def test_rare_text_values_do_not_reach_the_golden_rows(home, tmp_path):
     rare = pl.when(pl.int_range(pl.len()) < 9).then(pl.lit("rare")).otherwise("contract").alias("contract")
     assert "rare" not in Run(home, tmp_path / "a", data=held_out().with_columns(rare)).rows["contract"].to_list()
