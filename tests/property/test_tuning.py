@@ -31,7 +31,7 @@ from headway.components.tuning.decide import (
 from headway.components.tuning.sampling import suggest
 
 directions: st.SearchStrategy[Direction] = st.sampled_from(["maximize", "minimize"])
-any_number = st.floats(allow_nan=True, allow_infinity=True)
+any_number = st.one_of(st.floats(), st.sampled_from([math.nan, math.inf, -math.inf]))
 finite = st.floats(-1e6, 1e6)
 
 
