@@ -27,10 +27,13 @@ def server_binary() -> str | None:
     named = os.environ.get("HEADWAY_GCS_SERVER") or shutil.which("fake-gcs-server")
     if named or not BESIDE_THE_CHECKOUT.is_file():
         return named
-    binary = Path(tempfile.mkdtemp(prefix="headway-gcs-")) / "fake-gcs-server"
-    with lzma.open(BESIDE_THE_CHECKOUT) as packed, binary.open("wb") as file:
-        shutil.copyfileobj(packed, file)
-    binary.chmod(0o755)
+    binary = Path(tempfile.gettempdir()) / f"headway-gcs-server-{os.getuid()}-{BESIDE_THE_CHECKOUT.stat().st_size}"
+    if not binary.exists():
+        aside = binary.with_name(f"{binary.name}-{os.getpid()}")
+        with lzma.open(BESIDE_THE_CHECKOUT) as packed, aside.open("wb") as file:
+            shutil.copyfileobj(packed, file)
+        aside.chmod(0o755)
+        aside.replace(binary)
     return str(binary)
 
 

@@ -38,14 +38,7 @@ def folder_aside(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target)
-    while True:
-        aside = Path(tempfile.mkdtemp(prefix=f".aside-{target.name}-", dir=target.parent))
-        handle = os.open(aside, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if aside.exists():
-            break
-        os.close(handle)
-    aside.chmod(0o755)
+    aside, handle = _locked_folder(target)
     try:
         yield aside
     finally:
@@ -77,6 +70,19 @@ def write_failed(path: Path, error: Exception) -> HeadwayError:
         value=str(path),
         remedy="Free space or choose another place; nothing half-written was left.",
     )
+
+
+def _locked_folder(target: Path) -> tuple[Path, int]:
+    """A new folder and the handle that locks it; another one if a sweep was quicker than the lock."""
+    while True:
+        aside = Path(tempfile.mkdtemp(prefix=f".aside-{target.name}-", dir=target.parent))
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(aside, os.O_RDONLY)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if aside.exists():
+                aside.chmod(0o755)
+                return aside, handle
+            os.close(handle)
 
 
 def _sweep(target: Path) -> None:

@@ -78,7 +78,7 @@ class _Conversion:
         raw: list[str] = []
         chooser: Chooser | None = None
         writer = _Writer(self.folder)
-        with tempfile.TemporaryDirectory(prefix="headway-") as spill, ExitStack() as stack:
+        with tempfile.TemporaryDirectory(dir=self.folder) as spill, ExitStack() as stack:
             repeats = None if self.source.id_column or self.source.id_columns else Repeats(Path(spill))
             if repeats:
                 stack.enter_context(repeats)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -43,14 +44,14 @@ class Repeats:
 
     def __init__(self, folder: Path) -> None:
         self._paths = [folder / f"{n:02x}" for n in range(_BUCKETS)]
+        self._open = ExitStack()
 
     def __enter__(self) -> Repeats:
-        self._files = [path.open("wb") for path in self._paths]
+        self._files = [self._open.enter_context(path.open("wb")) for path in self._paths]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        for file in self._files:
-            file.close()
+        self._open.close()
 
     def add(self, ids: pl.Series) -> None:
         """Takes note of some rows' ids."""

@@ -98,7 +98,10 @@ def _ingest_to_manifest(
 
 
 def _convert(files: Sequence[SourceFile], config: Source, seed: int, folder: Path) -> Counts:
-    counts = convert(files, config, seed, folder)
+    try:
+        counts = convert(files, config, seed, folder)
+    except OSError as error:
+        raise write_failed(folder, error) from error
     if not any(folder.glob("*.parquet")):
         raise HeadwayError(
             "data.empty",
