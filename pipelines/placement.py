@@ -40,14 +40,20 @@ STEPS: dict[str, tuple[Size, bool]] = {
     "notify": (SMALL, False),
 }
 
+# Where the address of the alert webhook may stand; a cluster without this Secret sends none.
+ALERT_SECRET = "headway-alerts"
+
 
 def place(task: PipelineTask) -> Any:
     """Gives a task its size, time limit, caching rule and environment, by the name of its component."""
-    size, cached = STEPS[task.name.replace("-", "_")]
+    name = task.name.replace("-", "_")
+    size, cached = STEPS[name]
     task.set_cpu_request(size.cpu_request).set_cpu_limit(size.cpu_limit)
     task.set_memory_request(size.memory_request).set_memory_limit(size.memory_limit)
     task.set_caching_options(cached)
     task.set_env_variable("OMP_NUM_THREADS", "1")
     kubernetes.use_field_path_as_env(task, env_name=RUN_ID_VARIABLE, field_path="metadata.labels['pipeline/runid']")
     kubernetes.set_timeout(task, size.timeout_s)
+    if name == "notify":
+        kubernetes.use_secret_as_env(task, ALERT_SECRET, {"webhook": "HEADWAY_ALERT_WEBHOOK"}, optional=True)
     return task

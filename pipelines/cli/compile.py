@@ -31,6 +31,7 @@ def compile_all(out: Path) -> list[Path]:
     from kfp.compiler import Compiler
 
     from headway import components
+    from headway.components._shared.schemas import Schema
     from headway.pipelines.catalogue import PIPELINES, load_pipeline
     from headway.pipelines.cli.check import MODELS, model_of
 
@@ -43,10 +44,10 @@ def compile_all(out: Path) -> list[Path]:
         Compiler().compile(compiled, str(path))
         written.append(path)
         entries.append(_entry(kind, name, compiled, path, out))
-    for parameter in MODELS:
+    for parameter, model in {**{name: model_of(name) for name in MODELS}, "schema": Schema}.items():
         path = out / "schemas" / f"{parameter}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(model_of(parameter).model_json_schema(), indent=1, sort_keys=True) + "\n")
+        path.write_text(json.dumps(model.model_json_schema(), indent=1, sort_keys=True) + "\n")
         written.append(path)
     index = {"schema_version": 1, "suite": version("headway"), "entries": entries}
     (out / "INDEX.json").write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")

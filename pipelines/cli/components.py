@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import click
 
 
@@ -14,7 +17,7 @@ def components_command(name: str | None) -> None:
 
     if name is None:
         for verb, room in components.ROOMS.items():
-            click.echo(f"{verb:<18} {room:<14} {interface(verb)['summary']}")
+            click.echo(f"{verb:<18} {room:<14} {interface(verb).summary}")
         return
     if name not in components.ROOMS:
         raise HeadwayError(
@@ -24,61 +27,55 @@ def components_command(name: str | None) -> None:
             remedy=f"Use one of {', '.join(components.ROOMS)}.",
         )
     shown = interface(name)
-    click.echo(f"{name}: {shown['summary']}")
-    for part in ("inputs", "outputs"):
+    click.echo(f"{name}: {shown.summary}")
+    for part, rows in (("inputs", shown.inputs), ("outputs", shown.outputs)):
         click.echo(f"\n{part}")
-        for row in shown[part]:
-            default = "" if row["default"] is None else f" = {row['default']}"
-            click.echo(f"  {row['name']} ({row['type']}{default})\n      {row['description']}")
+        for row in rows:
+            default = "" if row.default is None else f" = {row.default}"
+            click.echo(f"  {row.name} ({row.type}{default})\n      {row.description}")
 
 
-def interface(name: str) -> dict:  # type: ignore[type-arg]
-    """A component's summary, inputs and outputs, from its signature and docstring.
+@dataclass(frozen=True)
+class Row:
+    """One input or output: its type, default (None where one must be given) and meaning."""
 
-    Returns:
-        `summary`, `inputs` and `outputs`; each input or output a dict of name, type, default, description.
-    """
-    import docstring_parser
+    name: str
+    type: str
+    default: str | None
+    description: str
 
+
+@dataclass(frozen=True)
+class Interface:
+    """What a component takes and gives, as its signature and docstring say."""
+
+    summary: str
+    inputs: tuple[Row, ...]
+    outputs: tuple[Row, ...]
+
+
+def interface(name: str) -> Interface:
+    """The interface of a component of the catalogue."""
     from headway import components
 
-    component = getattr(components, name)
-    spec, doc = component.component_spec, docstring_parser.parse(component.python_func.__doc__ or "")
-    described = {p.arg_name: p.description or "" for p in doc.params}
-    returned = _outputs(doc.returns.description or "") if doc.returns else {}
-    return {
-        "summary": doc.short_description or "",
-        "inputs": [
-            {
-                "name": key,
-                "type": _type(item),
-                "default": repr(item.default)
-                if item.optional and item.default is not None
-                else ("none" if item.optional else None),
-                "description": " ".join(described.get(key, "").split()),
-            }
-            for key, item in (spec.inputs or {}).items()
-        ],
-        "outputs": [
-            {"name": key, "type": _type(item), "default": None, "description": returned.get(key, "")}
-            for key, item in (spec.outputs or {}).items()
-        ],
-    }
+    spec = getattr(components, name).component_spec
+    inputs, outputs = (spec.inputs or {}).items(), (spec.outputs or {}).items()
+    return Interface(
+        (spec.description or "").split("\n\n")[0].strip(),
+        tuple(Row(key, _type(item.type), _default(item), _text(item.description)) for key, item in inputs),
+        tuple(Row(key, _type(item.type), None, _text(item.description)) for key, item in outputs),
+    )
 
 
-def _type(item: object) -> str:
-    return str(getattr(item, "type", "")).partition("@")[0].removeprefix("system.")
+def _type(declared: object) -> str:
+    return str(declared).partition("@")[0].removeprefix("system.")
 
 
-def _outputs(text: str) -> dict[str, str]:
-    """Reads `name: text` paragraphs of a Returns section; deeper lines continue the one above."""
-    found: dict[str, str] = {}
-    last = ""
-    for line in text.splitlines():
-        name, colon, rest = line.partition(":")
-        if colon and not line.startswith(" ") and name.isidentifier():
-            last = name
-            found[last] = rest.strip()
-        elif last:
-            found[last] += f" {line.strip()}"
-    return found
+def _default(item: Any) -> str | None:
+    if not item.optional:
+        return None
+    return "none" if item.default is None else repr(item.default)
+
+
+def _text(description: str | None) -> str:
+    return " ".join((description or "").split())

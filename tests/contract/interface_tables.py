@@ -28,17 +28,14 @@ def current(room: str) -> tuple[str, str]:
 
 def _tables(name: str) -> str:
     shown = interface(name)
-    lines = [f"### {name}", "", shown["summary"], ""]
-    for part, heading in (("inputs", "input"), ("outputs", "output")):
-        if not shown[part]:
+    lines = [f"### {name}", "", shown.summary, ""]
+    for rows, columns in ((shown.inputs, ["input", "type", "default"]), (shown.outputs, ["output", "type"])):
+        if not rows:
             continue
-        lines += [
-            f"| {heading} | type | default | meaning |" if part == "inputs" else f"| {heading} | type | meaning |"
-        ]
-        lines += ["|---|---|---|---|" if part == "inputs" else "|---|---|---|"]
-        for row in shown[part]:
-            default = f" {_cell(row['default'] or 'required')} |" if part == "inputs" else ""
-            lines.append(f"| `{row['name']}` | {row['type']} |{default} {_cell(row['description'])} |")
+        lines += [f"| {' | '.join([*columns, 'meaning'])} |", f"|{'---|' * (len(columns) + 1)}"]
+        for row in rows:
+            default = [_cell(row.default or "required")] if "default" in columns else []
+            lines.append(f"| {' | '.join([f'`{row.name}`', row.type, *default, _cell(row.description)])} |")
         lines.append("")
     return "\n".join(lines) + "\n"
 

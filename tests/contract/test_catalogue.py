@@ -24,9 +24,8 @@ def verb(request):
 
 def test_every_input_and_output_is_explained_in_the_docstring(verb):
     shown = interface(verb)
-    unexplained = [row["name"] for row in shown["inputs"] + shown["outputs"] if not row["description"]]
-    assert shown["summary"].endswith(".")
-    assert not unexplained or unexplained == ["Output"]
+    assert shown.summary.endswith(".")
+    assert not [row.name for row in (*shown.inputs, *shown.outputs) if not row.description and row.name != "Output"]
 
 
 def test_the_body_is_one_import_and_one_call(verb):

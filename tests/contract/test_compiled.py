@@ -108,7 +108,7 @@ def test_every_step_has_size_time_limit_and_the_run_id(pipeline):
         assert {"resourceCpuRequest", "resourceCpuLimit", "resourceMemoryRequest", "resourceMemoryLimit"} <= set(
             resources
         )
-        assert platform[name]["activeDeadlineSeconds"] > 0
+        assert int(platform[name]["activeDeadlineSeconds"]) > 0
         assert platform[name]["fieldPathAsEnv"][0]["fieldPath"] == "metadata.labels['pipeline/runid']"
 
 
