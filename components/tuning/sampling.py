@@ -102,9 +102,12 @@ def _inside(parameter: Parameter, value: Any) -> bool:
 
 
 def _value(parameter: Parameter, drawn: Any) -> Any:
+    """In the parameter's type, and inside its range: TPE can miss the end of a logarithmic one by the last digit."""
     if parameter.type == "categorical":
         return drawn
-    return float(drawn) if parameter.type == "double" else int(drawn)
+    if parameter.type == "int":
+        return int(drawn)
+    return min(max(float(drawn), parameter.min or 0.0), parameter.max or 0.0)
 
 
 def _seed(*parts: int) -> int:

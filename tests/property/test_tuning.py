@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -35,7 +36,7 @@ any_number = st.one_of(st.floats(), st.sampled_from([math.nan, math.inf, -math.i
 finite = st.floats(-1e6, 1e6)
 
 
-def trial(number: int, folds: list[float], state: str = "succeeded") -> Trial:
+def trial(number: int, folds: list[float], state: Any = "succeeded") -> Trial:
     value = sum(folds) / len(folds) if folds and state == "succeeded" else None
     return Trial.model_construct(number=number, params={}, state=state, folds=tuple(folds), value=value)
 
@@ -194,9 +195,9 @@ def test_suggestions_lie_in_the_space_are_new_and_repeat_with_the_seed(
                 assert isinstance(params[name], int if parameter.type == "int" else float)
                 assert (parameter.min or 0) <= params[name] <= (parameter.max or 0)
         taken.append(params)
-        state = ["succeeded", "failed", "pruned"][number % 3]
+        state: Any = ["succeeded", "failed", "pruned"][number % 3]
         value = float(number) if state == "succeeded" else None
-        history.append(Trial(number=number, params=params, state=state, folds=(float(number),), value=value))  # type: ignore[arg-type]
+        history.append(Trial(number=number, params=params, state=state, folds=(float(number),), value=value))
 
 
 def rows_of(times: list[int], delays: list[int] | None = None) -> Rows:

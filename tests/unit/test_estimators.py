@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,12 @@ from tests.tabular_samples import CLASSIFIER, REGRESSOR, customer_schema, custom
 def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     folder, _ = trained(tmp_path_factory.mktemp("model"))
     return load_model(folder)
+
+
+def probabilities(model: LoadedModel, frame: pl.DataFrame) -> Any:
+    predicted = model.predict(frame).probabilities
+    assert predicted is not None
+    return predicted
 
 
 def refused(model: LoadedModel, frame: pl.DataFrame) -> HeadwayError:
@@ -44,15 +51,12 @@ def test_a_category_that_training_never_saw_counts_as_missing(model: LoadedModel
     frame = customers(50)
     strange = frame.with_columns(contract=pl.lit("never seen"))
     missing = frame.with_columns(contract=pl.lit(None, dtype=pl.String))
-    one, other = model.predict(strange).probabilities, model.predict(missing).probabilities
-    assert np.array_equal(one, other)
+    assert np.array_equal(probabilities(model, strange), probabilities(model, missing))
 
 
 def test_every_feature_may_be_missing(model: LoadedModel) -> None:
     frame = customers(5).with_columns(pl.lit(None).alias(f.name) for f in model.manifest.features)
-    predicted = model.predict(frame).probabilities
-    assert predicted is not None
-    assert np.isfinite(predicted).all()
+    assert np.isfinite(probabilities(model, frame)).all()
 
 
 def test_a_missing_column_is_named(model: LoadedModel) -> None:
@@ -79,7 +83,7 @@ def test_infinite_values_are_refused(model: LoadedModel) -> None:
     assert "There are infinite values in charge" in str(error)
 
 
-def test_no_rows_give_no_predictions_error(model: LoadedModel) -> None:
+def test_one_row_is_enough(model: LoadedModel) -> None:
     assert len(model.predict(customers(1)).values) == 1
 
 
@@ -107,9 +111,9 @@ def test_dates_become_calendar_parts_and_are_read_from_text_too(tmp_path: Path) 
     text = frame.with_columns(pl.col("signed").dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
     zoned = frame.with_columns(pl.col("signed").dt.convert_time_zone("Asia/Tokyo"))
     model = load_model(folder)
-    expected = model.predict(frame).probabilities
-    assert np.array_equal(model.predict(text).probabilities, expected)
-    assert np.array_equal(model.predict(zoned).probabilities, expected)
+    expected = probabilities(model, frame)
+    assert np.array_equal(probabilities(model, text), expected)
+    assert np.array_equal(probabilities(model, zoned), expected)
     assert refused(model, frame.with_columns(signed=pl.lit("yesterday"))).code == "model.input_type"
 
 
@@ -162,8 +166,6 @@ def test_a_category_is_a_category_and_not_a_number(tmp_path: Path, estimator: st
     if estimator == "lightgbm.LGBMClassifier":
         params |= {"min_child_samples": 1}
     folder, _ = trained(tmp_path, frame, estimator=estimator, params=params)
-    predicted = load_model(folder).predict(frame).probabilities
-    assert predicted is not None
-    positive = predicted[:, 1]
+    positive = probabilities(load_model(folder), frame)[:, 1]
     wanted = np.isin(letters, ["b", "d"])
     assert positive[wanted].min() > positive[~wanted].max()

@@ -305,7 +305,7 @@ def test_class_weights_that_do_not_fit_are_refused(tmp_path: Path, weights: dict
 
 
 def test_an_estimator_that_cannot_weigh_rows_says_so(tmp_path: Path) -> None:
-    given = {"estimator": "sklearn.neighbors.KNeighborsClassifier", "params": {}}
+    given: dict[str, Any] = {"estimator": "sklearn.neighbors.KNeighborsClassifier", "params": {}}
     says = refused(tmp_path, class_weight={"mode": "balanced"}, **given)
     assert says.startswith("training.class_weight_unsupported")
 
