@@ -20,7 +20,7 @@ ROOMS = {
 }
 """Component to the room that it lives in."""
 
-__all__ = ["ROOMS", *ROOMS]  # noqa: PLE0604
+__all__ = ["ROOMS", *ROOMS]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,7 @@
 """The pipeline `training`: from raw data to a registered challenger, or to a verdict that says why not."""
 
 from types import SimpleNamespace
+from typing import Any
 
 from kfp import dsl
 
@@ -15,25 +16,25 @@ from headway.pipelines.stages import learn
 )
 def training(
     model_name: str,
-    source: dict,
-    split: dict,
+    source: dict[str, Any],
+    split: dict[str, Any],
     state_uri: str,
-    contract: dict = {},
-    checks: dict = {},
+    contract: dict[str, Any] = {},
+    checks: dict[str, Any] = {},
     estimator: str = "sklearn.ensemble.HistGradientBoostingClassifier",
-    params: dict = {},
-    class_weight: dict = {},
-    search_space: dict = {},
-    study: dict = {},
-    gates: dict = {},
-    evaluation: dict = {},
-    intended_use: dict = {},
-    alerts: dict = {},
+    params: dict[str, Any] = {},
+    class_weight: dict[str, Any] = {},
+    search_space: dict[str, Any] = {},
+    study: dict[str, Any] = {},
+    gates: dict[str, Any] = {},
+    evaluation: dict[str, Any] = {},
+    intended_use: dict[str, Any] = {},
+    alerts: dict[str, Any] = {},
     tuning_engine: str = "auto",
     environment: str = "dev",
     tracking_uri: str = "auto",
     seed: int = 0,
-):
+) -> None:
     """Trains, judges and registers a model.
 
     Args:

@@ -44,7 +44,7 @@ def compile_all(out: Path) -> list[Path]:
         Compiler().compile(compiled, str(path))
         written.append(path)
         entries.append(_entry(kind, name, compiled, path, out))
-    for parameter, model in {**{name: model_of(name) for name in MODELS}, "schema": Schema}.items():
+    for parameter, model in [*((name, model_of(name)) for name in MODELS), ("schema", Schema)]:
         path = out / "schemas" / f"{parameter}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(model.model_json_schema(), indent=1, sort_keys=True) + "\n")

@@ -62,8 +62,7 @@ class LocalRun:
 
     def details(self, step: str) -> dict[str, Any]:
         """What a step recorded beside its decision; empty if it did not run."""
-        found = next((end.record.get("details", {}) for end in self.ends if end.step == step), {})
-        return dict(found)
+        return next((dict(end.record.get("details", {})) for end in self.ends if end.step == step), {})
 
 
 def run_locally(

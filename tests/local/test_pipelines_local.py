@@ -1,4 +1,4 @@
-"""The pipelines through kfp.local on real input: they run, adopt what did not change, fail with a reason, and can be taken apart."""
+"""The pipelines through kfp.local on real input: they run, adopt what is there, fail with a reason, and come apart."""
 
 import json
 import shlex
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from headway.pipelines.cli.local import run_locally
 from headway.pipelines.cli.parameters import read_parameters
 
@@ -18,7 +19,10 @@ CHURN = ROOT / "pipelines/demos/churn/delivery.yaml"
 def home(tmp_path_factory):
     place = tmp_path_factory.mktemp("home")
     yield place
-    subprocess.run([sys.executable, "-m", "headway.pipelines.cli", "endpoint", "--state", place / "state", "stop", "--all"], check=False)
+    subprocess.run(
+        [sys.executable, "-m", "headway.pipelines.cli", "endpoint", "--state", place / "state", "stop", "--all"],
+        check=False,
+    )
 
 
 def churn(home, **changes):
@@ -67,7 +71,9 @@ def test_no_value_of_a_personal_column_is_anywhere_in_the_state(home, second):
 
 def test_a_failed_step_names_cause_and_remedy_and_reaches_the_exit_handler(home):
     parameters = churn(home, source={"uris": [str(home / "absent.csv")]}, model_name="absent-data")
-    run = run_locally("training", parameters := {k: v for k, v in parameters.items() if k != "serving"}, home, lambda end: None)
+    run = run_locally(
+        "training", parameters := {k: v for k, v in parameters.items() if k != "serving"}, home, lambda end: None
+    )
     assert not run.ok
     (failed,) = [end for end in run.ends if end.status == "failed"]
     assert failed.step == "ingest_data"

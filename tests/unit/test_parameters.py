@@ -1,6 +1,7 @@
 """Parameter files: references are resolved, and what is wrong is named."""
 
 import pytest
+
 from headway.components._shared.errors import HeadwayError
 from headway.pipelines.cli.parameters import read_parameters
 
