@@ -90,6 +90,11 @@ def cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     raise Misfit(pc.index(pc.is_valid(column), True).as_py())
 
 
+def holds(column: pa.ChunkedArray, kind: pa.DataType) -> bool:
+    """Whether every value of a column is one of a type."""
+    return _comparable(column.type, kind) and _fits(column, kind)
+
+
 def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     if kind == INSTANT and pa.types.is_string(column.type) and not _any(column, r"(Z|[+-]\d\d:?\d\d)$"):
         return pc.cast(pc.cast(column, LOCAL_TIME), INSTANT)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from headway.components._shared.datasets import write_shard
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.schemas import type_of
-from headway.components.ingestion import column_types
-from headway.components.ingestion.column_types import Misfit, name_of
+from headway.components.ingestion.agreement import Agreement, Widened, require_same_columns
 from headway.components.ingestion.config import Source
 from headway.components.ingestion.ids import ID, Repeats, renumbered
 from headway.components.ingestion.rows import Chooser, Counts
@@ -27,14 +25,6 @@ from headway.components.ingestion.tables import RawTable, open_table
 
 # A shard is closed once it holds this much, counting 8 bytes a number and the bytes of each text.
 SHARD_BYTES = 32 * 2**20
-
-
-class _Widened(Exception):  # noqa: N818 - not a failure: reading begins again
-    """The type of a column must be another one than its first values showed."""
-
-    def __init__(self, column: str, kind: pa.DataType) -> None:
-        super().__init__(column)
-        self.column, self.kind = column, kind
 
 
 def convert(files: Sequence[SourceFile], source: Source, seed: int, folder: Path) -> Counts:
@@ -49,111 +39,53 @@ def convert(files: Sequence[SourceFile], source: Source, seed: int, folder: Path
     Raises:
         HeadwayError: Whatever is wrong with the files; with file, and line and column where there is one.
     """
-    types = {name: column_types.NAMED[word] for name, word in source.types.items()}
+    agreement = Agreement.of(source, len(files))
     while True:
-        try:
-            return _Conversion(files, source, seed, folder, dict(types)).run()
-        except _Widened as wider:
-            types[wider.column] = wider.kind
-            for shard in folder.glob("*.parquet"):
-                shard.unlink()
+        with tempfile.TemporaryDirectory(dir=folder) as spill:
+            try:
+                return _pass(files, source, seed, folder, agreement, Path(spill))
+            except Widened:
+                for shard in folder.glob("*.parquet"):
+                    shard.unlink()
 
 
-@dataclass
-class _Conversion:
-    """One pass over all files with what is known of their types.
+def _pass(
+    files: Sequence[SourceFile], source: Source, seed: int, folder: Path, agreement: Agreement, spill: Path
+) -> Counts:
+    """Reads all files once."""
+    raw: list[str] = []
+    counts = Counts()
+    writer = _Writer(folder)
+    repeats = None if source.id_column or source.id_columns else Repeats(spill)
+    with repeats or nullcontext():
+        for file in files:
+            with at_hand(file) as path:
+                table = open_table(path, format_of(file, source.format), source, file.uri)
+                names = table.columns()
+                raw = raw or names
+                require_same_columns(names, raw, file.uri, files[0].uri)
+                for rows in _chosen(table, Chooser(source, seed, raw, counts), agreement):
+                    if repeats:
+                        repeats.add(rows[ID])
+                    writer.add(rows, file)
+            writer.close_shard()
+    if repeats:
+        counts.repeated = _renumber(writer.shards, repeats.ids())
+    return counts
 
-    Attributes:
-        types: Raw column to type, given or found; `origin` names the file of a found one.
-    """
 
-    files: Sequence[SourceFile]
-    source: Source
-    seed: int
-    folder: Path
-    types: dict[str, pa.DataType]
-    origin: dict[str, str] = field(default_factory=dict)
-
-    def run(self) -> Counts:
-        raw: list[str] = []
-        chooser: Chooser | None = None
-        writer = _Writer(self.folder)
-        with tempfile.TemporaryDirectory(dir=self.folder) as spill, ExitStack() as stack:
-            repeats = None if self.source.id_column or self.source.id_columns else Repeats(Path(spill))
-            if repeats:
-                stack.enter_context(repeats)
-            for file in self.files:
-                with at_hand(file) as path:
-                    table = open_table(path, format_of(file, self.source.format), self.source, file.uri)
-                    names = table.columns()
-                    if chooser is None:
-                        raw, chooser = names, Chooser(self.source, self.seed, names)
-                    _require_same_columns(names, raw, file.uri, self.files[0].uri)
-                    for rows in self._rows(table, file, chooser):
-                        if repeats:
-                            repeats.add(rows[ID])
-                        writer.add(rows, file)
-                writer.close_shard()
-            stack.close()
-            counts = chooser.counts if chooser else Counts()
-            if repeats:
-                counts.repeated = _renumber(writer.shards, repeats.ids())
-        return counts
-
-    def _rows(self, table: RawTable, file: SourceFile, chooser: Chooser) -> Iterator[pl.DataFrame]:
-        before = 0
-        for chunk in table.chunks(chooser.needed):
-            if before == 0:
-                self._settle_types(chunk.select(chooser.typed), table, file)
-            typed = pa.table({name: self._cast(chunk, name, table, file, before) for name in chooser.typed})
-            before += len(chunk)
-            frame, untyped = pl.from_arrow(typed), pl.from_arrow(chunk.select(chooser.hashed))
-            assert isinstance(frame, pl.DataFrame)
-            assert isinstance(untyped, pl.DataFrame)
-            yield chooser.choose(frame, untyped)
-
-    def _settle_types(self, first: pa.Table, table: RawTable, file: SourceFile) -> None:
-        """Takes the types of a file from its first piece and compares them with those of the files before it."""
-        for name in first.column_names:
-            if name in self.source.types or (name in self.types and name not in self.origin):
-                continue
-            kind = self._infer(first, name, table, file)
-            known = self.types.get(name, pa.null())
-            if pa.types.is_null(known):
-                self.types[name], self.origin[name] = kind, file.uri
-            elif not pa.types.is_null(kind) and kind != known:
-                raise _types_differ(name, file.uri, kind, self.origin[name], known)
-
-    def _infer(self, first: pa.Table, name: str, table: RawTable, file: SourceFile) -> pa.DataType:
-        try:
-            return table.infer(first[name])
-        except Misfit as misfit:
-            raise _mixed(name, file.uri, table.place(misfit.row)) from None
-
-    def _cast(self, chunk: pa.Table, name: str, table: RawTable, file: SourceFile, before: int) -> pa.ChunkedArray:
-        column, kind = chunk[name], self.types[name]
-        if pa.types.is_null(kind):
-            if column.null_count == len(column):
-                return pa.chunked_array([pa.nulls(len(column), pa.string())])
-            raise _Widened(name, self._infer(chunk, name, table, file))
-        try:
-            return column_types.cast(column, kind)
-        except Misfit as misfit:
-            widens = kind == pa.int64() and self.origin.get(name) == self.files[0].uri and len(self.files) == 1
-            if widens and _holds(column, pa.float64()):
-                raise _Widened(name, pa.float64()) from None
-            raise self._does_not_fit(name, table.place(before + misfit.row), file) from None
-
-    def _does_not_fit(self, name: str, place: str, file: SourceFile) -> HeadwayError:
-        origin = self.origin.get(name)
-        whose = "its beginning" if origin == file.uri else origin
-        reason = f"the type of {whose}" if origin else "the type asked for"
-        return HeadwayError(
-            "data.mixed_types",
-            f"The value of column {name!r} in {place} of {file.uri} is no {name_of(self.types[name])}, {reason}.",
-            value=f"{file.uri}, {place}, column {name}",
-            remedy=f"Repair it, list it in source.null_values if it means missing, or set source.types for {name!r}.",
-        )
+def _chosen(table: RawTable, chooser: Chooser, agreement: Agreement) -> Iterator[pl.DataFrame]:
+    before = 0
+    for piece in table.chunks(chooser.needed):
+        wanted = piece.select(chooser.typed)
+        if before == 0:
+            agreement.meet(wanted, table)
+        typed = pl.from_arrow(agreement.cast(wanted, table, before))
+        untyped = pl.from_arrow(piece.select(chooser.hashed))
+        assert isinstance(typed, pl.DataFrame)
+        assert isinstance(untyped, pl.DataFrame)
+        before += len(piece)
+        yield chooser.choose(typed, untyped)
 
 
 @dataclass
@@ -207,14 +139,6 @@ def _content_bytes(rows: pl.DataFrame) -> int:
     return int(text_bytes or 0) + 8 * len(rows) * (rows.width - len(texts))
 
 
-def _holds(column: pa.ChunkedArray, kind: pa.DataType) -> bool:
-    try:
-        column_types.cast(column, kind)
-    except Misfit:
-        return False
-    return True
-
-
 def _require_supported(rows: pl.DataFrame) -> None:
     for name, kind in rows.schema.items():
         try:
@@ -226,33 +150,3 @@ def _require_supported(rows: pl.DataFrame) -> None:
                 value=name,
                 remedy="Leave it out of source.columns, or take a part of it there.",
             ) from None
-
-
-def _require_same_columns(names: Sequence[str], raw: Sequence[str], uri: str, first: str) -> None:
-    for name in [*raw, *names]:
-        if name not in names or name not in raw:
-            lacking, having = (uri, first) if name not in names else (first, uri)
-            raise HeadwayError(
-                "data.columns_differ",
-                f"{lacking} has no column {name!r}, {having} has one.",
-                value=name,
-                remedy="One set needs one set of columns: repair the odd ones, or ingest them by themselves.",
-            )
-
-
-def _types_differ(name: str, uri: str, kind: pa.DataType, first: str, known: pa.DataType) -> HeadwayError:
-    return HeadwayError(
-        "data.types_differ",
-        f"Column {name!r} holds {name_of(kind)} in {uri} but {name_of(known)} in {first}.",
-        value={"column": name, uri: name_of(kind), first: name_of(known)},
-        remedy=f"Repair the file, or say which it is with source.types: {{{name!r}: ...}}.",
-    )
-
-
-def _mixed(name: str, uri: str, place: str) -> HeadwayError:
-    return HeadwayError(
-        "data.mixed_types",
-        f"Column {name!r} of {uri} holds numbers or times nearly everywhere, but not in {place}.",
-        value=f"{uri}, {place}, column {name}",
-        remedy=f"Repair it, list it in source.null_values if it is a missing value, or set source.types for {name!r}.",
-    )

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from headway.components._shared.errors import HeadwayError
+
 ID = "id"
 ID_LENGTH = 20  # hexadecimal digits: 80 bits, so that even in a billion rows two meet with a chance below 1e-6
 _SEPARATOR, _MISSING = "\x1f", "\x00"
@@ -89,6 +91,13 @@ def renumbered(ids: pl.Series, repeats: npt.NDArray[np.uint64], seen: npt.NDArra
 
 def _text(name: str, kind: pl.DataType) -> pl.Expr:
     column = pl.col(name)
+    if kind.is_nested() or kind == pl.Binary:
+        raise HeadwayError(
+            "data.type_unsupported",
+            f"Column {name!r} holds {kind}, of which no id can be made.",
+            value=name,
+            remedy="Name the columns that identify a row in source.id_columns.",
+        )
     if isinstance(kind, pl.Datetime | pl.Date | pl.Time | pl.Duration):
         column = column.to_physical()
     return column.cast(pl.String).fill_null(_MISSING)

@@ -68,7 +68,8 @@ class Chooser:
         self._require_raw(source.types, "types")
         # Where a name stands in an expression only as part of a longer word, a column is read in vain, no harm.
         text = " ".join((*source.columns, source.row_filter or "", source.time_column or "", source.id_column or ""))
-        self.typed = [name for name in self.raw if not source.columns or name.lower() in text.lower()]
+        typed = [name for name in self.raw if not source.columns or name.lower() in text.lower()]
+        self.typed = typed or list(self.raw[:1])
         self.hashed = [] if source.id_column else list(source.id_columns or self.raw)
 
     @property
@@ -96,7 +97,7 @@ class Chooser:
             kept = rows.filter(sampled(ids, self.source.sample, self.seed))
             self.counts.unsampled += len(rows) - len(kept)
             rows = kept
-        return rows.drop(_ROW, _TIME, strict=False)
+        return rows.drop(_ROW, _TIME, strict=False).cast({pl.Null: pl.String})
 
     def _select(self, typed: pl.DataFrame) -> pl.DataFrame:
         columns = [*(self.source.columns or map(_quoted, self.raw)), f"{_quoted(_ROW)}"]
@@ -130,13 +131,7 @@ class Chooser:
             return rows
         name = source.time_column if source.time_column in rows.columns else _TIME
         kind = rows.schema[name]
-        if kind == pl.Date:
-            time = pl.col(name).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-        elif isinstance(kind, pl.Datetime):
-            time = pl.col(name) if kind.time_zone else pl.col(name).dt.replace_time_zone("UTC")
-        elif kind == pl.Null:
-            time = pl.lit(None, pl.Datetime("us", "UTC"))
-        else:
+        if not isinstance(kind, pl.Datetime | pl.Date | pl.Null):
             raise HeadwayError(
                 "data.not_a_time",
                 f"Column {source.time_column!r} holds {kind}, not times.",
@@ -145,6 +140,7 @@ class Chooser:
             )
         if not (source.start or source.end):
             return rows
+        time = pl.col(name).cast(pl.Datetime("us", "UTC"))
         inside = pl.lit(True)
         if source.start:
             inside = inside & (time >= parse_time(source.start))
@@ -161,7 +157,8 @@ class Chooser:
                 raise _column_missing(name, f"source.{field_name}", self.raw)
 
     def _bad_expression(self, error: pl.exceptions.PolarsError) -> HeadwayError:
-        reason = str(error).partition("\n")[0]
+        # What follows a bracket may be values of the data.
+        reason = str(error).partition("\n")[0].partition("[")[0].rstrip(" :")
         return HeadwayError(
             "source.bad_expression",
             f"source.columns or source.row_filter does not fit the data: {reason}.",

@@ -93,8 +93,10 @@ def at_hand(file: SourceFile) -> Iterator[Path]:
         HeadwayError: `source.changed` when the file is not, or no longer, what was found.
     """
     if "://" not in file.uri:
-        yield Path(file.uri)
-        _require_unchanged(file, _local_stat(Path(file.uri)))
+        try:
+            yield Path(file.uri)
+        finally:
+            _require_unchanged(file, _local_stat(Path(file.uri)))
         return
     place, _, key = file.uri.rpartition("/")
     storage = open_storage(place)

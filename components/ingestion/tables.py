@@ -17,6 +17,10 @@ from headway.components.ingestion.parquet_table import ParquetTable
 class RawTable(Protocol):
     """A raw file as a stream of tables."""
 
+    @property
+    def uri(self) -> str:
+        """Where it came from."""
+
     def columns(self) -> list[str]:
         """Names of all its columns, in order."""
 

@@ -149,6 +149,15 @@ class TestTypes:
         assert dataset.read()["x"].sum() == 7
         assert dataset.read()["x"].null_count() == 5001
 
+    def test_expressions_work_where_a_file_has_no_value_of_a_column(self, tmp_path: Path) -> None:
+        written(tmp_path / "1.csv", "n,delay,t\n1,,\n")
+        written(tmp_path / "2.csv", "n,delay,t\n1,20,2024-01-01\n")
+        source = {"columns": ["delay > 15 AS late", "t"], "time_column": "t"}
+        dataset = ingested(tmp_path, tmp_path / "*.csv", **source)
+        assert dataset.read(["late"])["late"].to_list() == [None, True]
+        assert ingested(tmp_path, tmp_path / "*.csv", **source, start="2024-01-01").rows == 1
+        assert ingested(tmp_path, tmp_path / "1.csv", columns=["delay > 15 AS late", "t"]).columns["t"] == pl.String
+
     def test_parquet_keeps_its_types_and_gets_utc(self, tmp_path: Path) -> None:
         rows = pl.DataFrame({"a": pl.Series([1], dtype=pl.Int32), "t": [datetime(2024, 1, 1)], "c": ["x"]})
         rows = rows.with_columns(pl.col("c").cast(pl.Categorical), pl.col("t").cast(pl.Datetime("ns")))
@@ -162,6 +171,7 @@ class TestChoices:
         path = written(tmp_path / "x.csv", CSV)
         dataset = ingested(tmp_path, path, columns=["a > 1 AS big", "b", "UPPER(b) AS up"])
         assert dataset.read().drop("id").rows() == [(False, "x", "X"), (True, "y", "Y"), (True, None, None)]
+        assert ingested(tmp_path, path, columns=["1 AS one"]).read()["one"].to_list() == [1, 1, 1]
 
     def test_a_missing_value_keeps_its_label_missing(self, tmp_path: Path) -> None:
         path = written(tmp_path / "x.csv", "n,delay\n1,20\n2,NA\n3,0\n")

@@ -20,6 +20,7 @@ from headway.components._shared.datasets import open_dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.storage import open_storage
 from headway.components.ingestion import convert, raw_files
+from headway.components.ingestion.agreement import Agreement
 from headway.components.ingestion.ingest import ingest
 from tests.gcs import environment, gcs_server
 
@@ -131,13 +132,13 @@ class TestFiles:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = written(tmp_path / "x.csv", GOOD)
-        settle = convert._Conversion._settle_types
+        meet = Agreement.meet
 
         def grow(*args: Any) -> None:
             path.write_text(GOOD + "3,z\n")
-            settle(*args)
+            meet(*args)
 
-        monkeypatch.setattr(convert._Conversion, "_settle_types", grow)
+        monkeypatch.setattr(Agreement, "meet", grow)
         refused(tmp_path, r"source.changed.*changed while it was read.*x.csv", path)
 
 
@@ -329,7 +330,14 @@ class TestChoices:
     def test_nested_values_are_refused_unless_left_out(self, tmp_path: Path) -> None:
         path = written(tmp_path / "x.jsonl", '{"a": 1, "b": {"c": 2}}\n')
         refused(tmp_path, r"data.type_unsupported.*Column 'b' holds Struct.*columns", path, id_columns=["a"])
+        refused(tmp_path, r"data.type_unsupported.*Column 'b' holds Struct.*no id can be made.*id_columns", path)
         ingest(LocalArtifact(str(tmp_path / "o")), source={"uris": [str(path)], "columns": ["a"], "id_columns": ["a"]})
+
+    def test_an_expression_that_fails_shows_no_value(self, tmp_path: Path) -> None:
+        path = written(tmp_path / "x.csv", "name,a\nAnna Secret,1\nBob Secret,2\n")
+        for expression in ("CAST(name AS INTEGER) AS n", "STRPTIME(name, '%Y') AS n"):
+            error = refused(tmp_path, r"source.bad_expression.*conversion", path, columns=[expression])
+            assert "Secret" not in str(error)
 
     def test_an_unknown_key_is_refused(self, tmp_path: Path) -> None:
         refused(
