@@ -49,10 +49,9 @@ def _hash_column(column: pl.Series) -> Hashes:
         if dtype.is_float() or dtype.is_decimal():
             numbers = column.cast(pl.Float64).fill_null(0).to_numpy() + 0.0
             bits = np.where(np.isnan(numbers), np.nan, numbers).view(np.uint64)
-        elif dtype == pl.UInt64:
-            bits = column.fill_null(0).to_numpy()
         else:
-            bits = column.to_physical().cast(pl.Int64).fill_null(0).to_numpy().view(np.uint64)
+            whole = column.to_physical().fill_null(0) if dtype != pl.Boolean else column.fill_null(False)
+            bits = whole.cast(pl.Int64, wrap_numerical=True).to_numpy().view(np.uint64)
         hashed = _mix(bits + np.uint64(0x632BE59BD9B4E019))
     return np.where(missing, np.uint64(0x2545F4914F6CDD1D), hashed)
 

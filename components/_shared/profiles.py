@@ -26,6 +26,7 @@ from headway.components._shared.column_profiles import (
     profile_column,
     series_of,
 )
+from headway.components._shared.datasets import Dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.hashing import stable_hash
 from headway.components._shared.schemas import Column, Schema, require_columns, type_of
@@ -66,7 +67,7 @@ class Profile:
 
 
 def profile_of(scan: pl.LazyFrame, schema: Schema) -> Profile:
-    """Profiles rows in one streaming pass with bounded memory.
+    """Profiles rows in one streaming pass.
 
     Values of columns with the role `id`, `entity`, `subject` or `personal` are not kept, not even as counts.
 
@@ -77,13 +78,16 @@ def profile_of(scan: pl.LazyFrame, schema: Schema) -> Profile:
     Raises:
         HeadwayError: `data.column_missing`, or `data.type_differs` where a column is not what the schema says.
     """
-    have = scan.collect_schema()
-    require_columns(have.names(), [c.name for c in schema.columns], what="The data")
-    typed = scan.select(_typed(column, have[column.name]) for column in schema.columns)
-    profile = _profile_batch(typed.head(0).collect(), schema, None)
-    for batch in typed.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False):
-        profile = _merge_two(profile, _profile_batch(batch, schema, profile))
-    return profile
+    wanted = _wanted(scan, schema)
+    return _profile_batches(wanted, wanted.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False), schema)
+
+
+def profile_dataset(dataset: Dataset, schema: Schema) -> Profile:
+    """Profiles a Dataset as `profile_of` does, with less memory: stored rows are read when their turn comes."""
+    wanted = _wanted(dataset.scan(), schema)
+    starts = range(0, dataset.rows, BATCH_ROWS)
+    slices = (wanted.slice(start, BATCH_ROWS).collect(engine="streaming") for start in starts)
+    return _profile_batches(wanted, slices, schema)
 
 
 def merge(profiles: Iterable[Profile]) -> Profile:
@@ -139,6 +143,22 @@ def dump_profile(profile: Profile) -> bytes:
         },
     }
     return (json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n").encode()
+
+
+def _wanted(scan: pl.LazyFrame, schema: Schema) -> pl.LazyFrame:
+    names = [column.name for column in schema.columns]
+    require_columns(scan.collect_schema().names(), names, what="The data")
+    return scan.select(names)
+
+
+def _profile_batches(wanted: pl.LazyFrame, batches: Iterable[pl.DataFrame], schema: Schema) -> Profile:
+    have = wanted.collect_schema()
+    # Typed batch by batch: inside the scan this would make the engine read far ahead.
+    exprs = [_typed(column, have[column.name]) for column in schema.columns]
+    profile = _profile_batch(wanted.head(0).collect().select(exprs), schema, None)
+    for batch in batches:
+        profile = _merge_two(profile, _profile_batch(batch.select(exprs), schema, profile))
+    return profile
 
 
 def _typed(column: Column, dtype: pl.DataType) -> pl.Expr:

@@ -11,7 +11,7 @@ from headway.components._shared.artifacts import Artifact, describe
 from headway.components._shared.column_profiles import ColumnProfile
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset
-from headway.components._shared.profiles import Profile, profile_of
+from headway.components._shared.profiles import Profile, profile_dataset
 from headway.components._shared.schemas import Column, Schema, require_columns, type_of, write_schema
 from headway.components._shared.state import dump_json
 from headway.components._shared.steps import decided, keep_report, step
@@ -68,7 +68,7 @@ def _proposed(dataset: Dataset, roles: Roles, before: Schema | None) -> tuple[Sc
         Column.model_validate({"name": name, "type": type_of(dtype), "roles": by_column.get(name, kept.get(name, ()))})
         for name, dtype in dataset.columns.items()
     )
-    profile = profile_of(dataset.scan(), Schema(columns=bare))
+    profile = profile_dataset(dataset, Schema(columns=bare))
     columns = tuple(_column(column, profile) for column in bare)
     return Schema(columns=columns), profile
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from headway.components._shared.datasets import Dataset
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.profiles import Profile, profile_of
+from headway.components._shared.profiles import Profile, profile_dataset
 from headway.components._shared.schemas import Schema
 from headway.components._shared.times import now, parse_time
 from headway.components.validation import distributions, expectations, leakage, shift, timeliness
@@ -74,7 +74,7 @@ def validate(
             value=sorted(dataset.columns)[:20],
             remedy="Give the contract of this data, or ingest the data of this contract.",
         )
-    profile = profile_of(scan, Schema(columns=columns))
+    profile = profile_dataset(dataset, Schema(columns=columns))
     times = timeliness.time_column(contract, profile)
     timeline = timeliness.timeline_of(scan, times, checks)
     shifts, nulls = shift.compare(reference, profile) if reference else ([], [])

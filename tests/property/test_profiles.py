@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from headway.components._shared import column_profiles, profiles
 from headway.components._shared.column_profiles import ColumnProfile
+from headway.components._shared.datasets import write_dataset
 from headway.components._shared.hashing import stable_hash
 from headway.components._shared.histograms import bin_keys, edges, exact_sum
-from headway.components._shared.profiles import Profile, dump_profile, merge, profile_of
+from headway.components._shared.profiles import Profile, dump_profile, merge, profile_dataset, profile_of
 from headway.components._shared.schemas import Column, Schema
 
 SCHEMA = Schema(
@@ -80,6 +81,14 @@ def test_merging_any_partition_in_any_order_gives_the_bytes_of_one_pass(values, 
         limits.setattr(profiles, "BATCH_ROWS", 7)
         once = dump_profile(profile_of(frame(everything), SCHEMA))
         assert dump_profile(merge(profile_of(frame(part), SCHEMA) for part in parts)) == once
+
+
+def test_a_dataset_is_profiled_as_its_rows_are(tmp_path):
+    numbers = np.random.default_rng(0).normal(size=300_000)
+    rows = pl.DataFrame({"n": numbers, "s": (numbers * 3).astype(int).astype(str)})
+    schema = Schema(columns=(Column(name="n", type="number"), Column(name="s", type="string")))
+    dataset = write_dataset({"a": rows[:1], "b": rows[1:140_000], "c": rows[140_000:]}, tmp_path / "data")
+    assert dump_profile(profile_dataset(dataset, schema)) == dump_profile(profile_of(rows.lazy(), schema))
 
 
 @settings(max_examples=60, deadline=None)
