@@ -26,10 +26,11 @@ from headway.components._shared.mlflow_client import Client, tracking_address
 from headway.components._shared.releases import write_release
 from headway.components._shared.schemas import Column, Schema, write_schema
 from headway.components._shared.state import State
-from headway.components._shared.tracking import Registration, register_version, write_registration
+from headway.components._shared.tracking import Registration, write_registration
 from headway.components._shared.verdicts import GateOutcome, Verdict, write_verdict
 from headway.components.deployment.deploy import deploy
 from headway.components.deployment.record import Deployment
+from headway.components.registration.versions import register_version
 from headway.components.training.train import train
 
 FEATURES = ("carrier", "hour", "distance", "peak", "day")
@@ -122,9 +123,9 @@ class Delivery:
         probabilities = {
             f"probability_{c}": predictions.probabilities[:, i] + skew for i, c in enumerate(loaded.manifest.classes)
         }
+        labels = pl.Series(predictions.decided(loaded.manifest.classes, self.threshold))
         golden = write_dataset(
-            {"golden": rows.with_columns(prediction=pl.Series(predictions.values.tolist()), **probabilities)},
-            self.folder / "golden",
+            {"golden": rows.with_columns(prediction=labels, **probabilities)}, self.folder / "golden"
         )
         gate = GateOutcome(gate="roc_auc at least 0.6", metric="roc_auc", passed=blessed, reason="0.9 is above 0.6")
         verdict = Verdict(

@@ -31,6 +31,18 @@ class Predictions:
     values: npt.NDArray[Any]
     probabilities: npt.NDArray[np.float64] | None
 
+    def decided(self, classes: Sequence[Any], threshold: float | None) -> list[Any]:
+        """One label or number a row, as a caller gets it: of a binary model by the verdict's decision threshold.
+
+        Args:
+            classes: Labels in the order of the probabilities.
+            threshold: Probability of the second class from which on it is chosen; None keeps `values`.
+        """
+        if threshold is None or self.probabilities is None:
+            return list(self.values.tolist())
+        negative, positive = classes
+        return [positive if probable else negative for probable in (self.probabilities[:, 1] >= threshold).tolist()]
+
 
 @dataclass(frozen=True)
 class LoadedModel:

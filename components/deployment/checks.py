@@ -30,12 +30,10 @@ class Golden:
     Attributes:
         rows: Features and expected outputs.
         manifest: Of the model.
-        threshold: Decision threshold of the verdict; labels are expected by it, as they are served by it.
     """
 
     rows: pl.DataFrame
     manifest: ModelManifest
-    threshold: float | None = None
 
     def __post_init__(self) -> None:
         """Checks that features and predictions are there."""
@@ -44,7 +42,7 @@ class Golden:
 
     def part(self, start: int, count: int) -> Golden:
         """Some of the rows."""
-        return Golden(self.rows[start : start + count], self.manifest, self.threshold)
+        return Golden(self.rows[start : start + count], self.manifest)
 
     def request(self) -> bytes:
         """A v2 request for these rows."""
@@ -53,12 +51,7 @@ class Golden:
     def expected(self) -> Mapping[str, Sequence[object]]:
         """Output name to values."""
         names = [PREDICTION, *(c for c in self.rows.columns if c.startswith(PROBABILITY))]
-        outputs = {name: self.rows[name].to_list() for name in names}
-        if self.threshold is not None and len(outputs) > 1:
-            negative, positive = self.manifest.classes
-            probable = outputs[f"{PROBABILITY}{positive}"]
-            outputs[PREDICTION] = [positive if p >= self.threshold else negative for p in probable]
-        return outputs
+        return {name: self.rows[name].to_list() for name in names}
 
 
 def run_checks(url: str, model_name: str, golden: Golden, serving: Serving) -> Iterator[Check]:

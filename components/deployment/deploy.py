@@ -91,7 +91,7 @@ def _deploy(
     """Behind the open door: everything that touches the endpoint, one deployment at a time."""
     place, why = choose_engine(engine, state.uri, registered.model_name, settings)
     release = _release(state, registered, judged)
-    rows = Golden(_golden_rows(golden, judged), read_manifest(release.folder), judged.threshold)
+    rows = Golden(_golden_rows(golden, judged), read_manifest(release.folder))
     rollout = Rollout(place, release, rows, settings)
 
     def result(outcome: Outcome, reason: str) -> Deployment:

@@ -56,7 +56,7 @@ def golden_rows(
     given = features[rows]
     alone = model.predict(given)
     _check_batch(alone, predictions, rows, manifest)
-    return pl.DataFrame([ids[rows], *given, *_predicted(alone, manifest)])
+    return pl.DataFrame([ids[rows], *given, *_predicted(alone, manifest, threshold)])
 
 
 def _chosen(features: pl.DataFrame, ordered: Integers, score: Floats, threshold: float | None, count: int) -> list[int]:
@@ -152,8 +152,8 @@ def _ids(frame: pl.DataFrame, manifest: ModelManifest) -> pl.Series:
     return pl.Series(ID if ID not in features else "golden_id", [f"{value:016x}" for value in hashes])
 
 
-def _predicted(predictions: Predictions, manifest: ModelManifest) -> list[pl.Series]:
-    columns = [pl.Series("prediction", predictions.values.tolist())]
+def _predicted(predictions: Predictions, manifest: ModelManifest, threshold: float | None) -> list[pl.Series]:
+    columns = [pl.Series("prediction", predictions.decided(manifest.classes, threshold))]
     if predictions.probabilities is not None:
         columns += [
             pl.Series(f"probability_{label}", values)

@@ -96,11 +96,7 @@ class TabularModel(Model):  # type: ignore[misc]
 
     def _predict(self, frame: pl.DataFrame) -> tuple[list[Any], np.ndarray[Any, Any] | None]:
         predictions: Predictions = self.loaded.predict(frame)
-        if self.threshold is None or predictions.probabilities is None:
-            return predictions.values.tolist(), predictions.probabilities
-        negative, positive = self.loaded.manifest.classes
-        chosen = predictions.probabilities[:, 1] >= self.threshold
-        return [positive if yes else negative for yes in chosen.tolist()], predictions.probabilities
+        return predictions.decided(self.loaded.manifest.classes, self.threshold), predictions.probabilities
 
 
 def _tensor(given: Any) -> Tensor:

@@ -29,6 +29,7 @@ def compile_all(out: Path) -> list[Path]:
         The files written.
     """
     from kfp.compiler import Compiler
+    from pydantic import BaseModel
 
     from headway import components
     from headway.components._shared.schemas import Schema
@@ -36,6 +37,7 @@ def compile_all(out: Path) -> list[Path]:
     from headway.pipelines.cli.check import MODELS, model_of
 
     entries, written = [], []
+    models: dict[str, type[BaseModel]] = {**{name: model_of(name) for name in MODELS}, "schema": Schema}
     kinds = [("component", name, getattr(components, name)) for name in components.ROOMS]
     kinds += [("pipeline", name, load_pipeline(name)) for name in PIPELINES]
     for kind, name, compiled in kinds:
@@ -44,7 +46,7 @@ def compile_all(out: Path) -> list[Path]:
         Compiler().compile(compiled, str(path))
         written.append(path)
         entries.append(_entry(kind, name, compiled, path, out))
-    for parameter, model in [*((name, model_of(name)) for name in MODELS), ("schema", Schema)]:
+    for parameter, model in models.items():
         path = out / "schemas" / f"{parameter}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(model.model_json_schema(), indent=1, sort_keys=True) + "\n")
