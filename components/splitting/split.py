@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,15 @@ import polars as pl
 
 from headway.components._shared.artifacts import Artifact, describe
 from headway.components._shared.config import parse
-from headway.components._shared.datasets import Dataset, open_dataset, write_dataset
+from headway.components._shared.datasets import Dataset, open_dataset, write_shard
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.folders import whole_folder
 from headway.components._shared.hashing import stable_hash
 from headway.components._shared.schemas import require_columns
 from headway.components._shared.state import dump_json
 from headway.components._shared.steps import decided, step
 from headway.components.splitting.config import Split
-from headway.components.splitting.parts import Keys, Rows, assign
+from headway.components.splitting.parts import Keys, assign
 from headway.components.splitting.proofs import Proofs, prove
 
 
@@ -39,44 +40,28 @@ def split_data(
     id_column = asked.id_column or ("id" if "id" in dataset.columns else None)
     named = [asked.time_column, asked.group_column, asked.target, asked.id_column]
     require_columns(dataset.columns, [name for name in named if name], what="The data")
-    pieces = [_keys(shard, asked, id_column) for shard in dataset.shards]
+    shards = [replace(dataset, shards=(shard,)) for shard in dataset.shards]
+    pieces = [_keys(shard.read(), asked, id_column) for shard in shards]
     keys = _joined(pieces)
     if asked.time_column:
         _require_times(keys.columns[asked.time_column])
     parts = assign(keys, asked, seed)
     proven = prove(keys, parts, asked, seed, id_column)
-    bounds = np.cumsum([0, *(len(piece.labelled) for piece in pieces)])
-    for artifact, rows, name in ((train_data, parts.train, "train"), (test_data, parts.test, "test")):
-        shards = _PartShards(dataset, rows, bounds)
-        written = write_dataset(shards, artifact.path, footer={"part": name, "source_fingerprint": dataset.fingerprint})
-        _describe(artifact, written, proven, name)
+    ends = np.cumsum([len(piece.labelled) for piece in pieces])[:-1]
+    for artifact, rows, part in ((train_data, parts.train, "train"), (test_data, parts.test, "test")):
+        with whole_folder(artifact.path) as aside:
+            for number, (shard, chosen) in enumerate(zip(shards, np.split(rows, ends), strict=True)):
+                if chosen.any():
+                    footer = {**dataset.footers[number], "part": part}
+                    write_shard(shard.read().filter(pl.Series(chosen)), aside / f"part-{number:05}.parquet", footer)
+        _describe(artifact, open_dataset(artifact.path), proven, part)
     Path(proofs.path).parent.mkdir(parents=True, exist_ok=True)
     Path(proofs.path).write_bytes(dump_json(proven.model_dump(mode="json")))
     describe(proofs, rows=proven.rows.given, decision=_summary(proven))
     decided(_summary(proven), rows=proven.rows.given, **proven.rows.model_dump())
 
 
-class _PartShards(Mapping[str, pl.DataFrame]):
-    """The rows of one part, read shard by shard when they are written."""
-
-    def __init__(self, dataset: Dataset, rows: Rows, bounds: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
-        slices = (rows[first:last] for first, last in itertools.pairwise(bounds))
-        self._wanted = {shard: wanted for shard, wanted in zip(dataset.shards, slices, strict=True) if wanted.any()}
-        self._shards = {Path(shard).stem: shard for shard in self._wanted}
-
-    def __getitem__(self, name: str) -> pl.DataFrame:
-        shard = self._shards[name]
-        return pl.read_parquet(shard).filter(pl.Series(self._wanted[shard]))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._shards)
-
-    def __len__(self) -> int:
-        return len(self._shards)
-
-
-def _keys(shard: str, split: Split, id_column: str | None) -> Keys:
-    frame = pl.read_parquet(shard)
+def _keys(frame: pl.DataFrame, split: Split, id_column: str | None) -> Keys:
     content = stable_hash(frame.drop(id_column) if id_column else frame)
     ids = stable_hash(frame.select(id_column)) if id_column else content
     named = {name for name in (split.target, split.group_column, split.time_column) if name}
@@ -85,7 +70,8 @@ def _keys(shard: str, split: Split, id_column: str | None) -> Keys:
         columns = columns.with_columns(_times(frame[split.time_column]))
     labelled = np.ones(frame.height, dtype=np.bool_)
     if split.target:
-        labelled = frame[split.target].is_not_null().to_numpy()
+        labels = frame[split.target]
+        labelled = (labels.fill_nan(None) if labels.dtype.is_float() else labels).is_not_null().to_numpy()
     return Keys(ids, content, labelled, columns)
 
 

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from headway.components._shared.artifacts import LocalArtifact
-from headway.components._shared.datasets import open_dataset, write_dataset
+from headway.components._shared.datasets import open_dataset, publish, write_dataset, write_manifest
 from headway.components._shared.errors import HeadwayError
 from headway.components.splitting.split import split_data
 
@@ -166,6 +166,16 @@ def test_the_same_split_gives_the_same_bytes(tmp_path):
     first, second = Parted(tmp_path / "a", visits(), target="late"), Parted(tmp_path / "b", visits(), target="late")
     assert first.artifacts["train"].metadata == second.artifacts["train"].metadata
     assert first.proofs == second.proofs
+
+
+def test_parts_remember_the_sources_of_their_rows_and_shards_may_lie_elsewhere(tmp_path):
+    source = {"source": {"uri": "trips.csv", "size_bytes": 1}}
+    dataset = write_dataset({"a": visits()[:1_000], "b": visits()[1_000:]}, tmp_path / "here", footer=source)
+    write_manifest(publish(dataset, str(tmp_path / "elsewhere")), tmp_path / "data")
+    train, test, proofs = (LocalArtifact(str(tmp_path / name)) for name in ("train", "test", "proofs"))
+    split_data(LocalArtifact(str(tmp_path / "data")), train, test, proofs, split={"target": "late"})
+    assert open_dataset(train.path).sources() == [source["source"]]
+    assert train.metadata["rows"] + test.metadata["rows"] == 2_000
 
 
 @pytest.mark.parametrize(
