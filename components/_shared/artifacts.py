@@ -168,15 +168,7 @@ def read_manifest(folder: str | Path) -> ModelManifest:
     Raises:
         HeadwayError: `model.not_a_model`: the folder was not made by `train_model` or `adopt_model`.
     """
-    path = Path(folder) / MANIFEST
-    if not path.is_file():
-        raise HeadwayError(
-            "model.not_a_model",
-            f"The folder has no {MANIFEST}.",
-            value=str(folder),
-            remedy="Give a Model of train_model; adopt_model turns any MLflow model folder into one.",
-        )
-    return parse(ModelManifest, json.loads(path.read_text()), parameter=MANIFEST)
+    return parse(ModelManifest, _read_record(folder), parameter=MANIFEST)
 
 
 def is_champion(folder: str | Path) -> bool:
@@ -185,11 +177,22 @@ def is_champion(folder: str | Path) -> bool:
     Raises:
         HeadwayError: `model.not_a_model`: the folder holds neither.
     """
-    path = Path(folder) / MANIFEST
-    if path.is_file() and json.loads(path.read_text()).get("kind") == NO_CHAMPION:
+    if _read_record(folder).get("kind") == NO_CHAMPION:
         return False
     read_manifest(folder)
     return True
+
+
+def _read_record(folder: str | Path) -> dict[str, object]:
+    try:
+        return dict(json.loads((Path(folder) / MANIFEST).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        raise HeadwayError(
+            "model.not_a_model",
+            f"The folder has no readable {MANIFEST}.",
+            value=str(folder),
+            remedy="Give a Model of train_model; adopt_model turns any MLflow model folder into one.",
+        ) from None
 
 
 def write_manifest(folder: str | Path, manifest: ModelManifest) -> str:

@@ -130,12 +130,12 @@ class FolderStorage:
             raise not_found(f"{self.uri}/{key}") from None
 
     def write(self, key: str, data: bytes) -> None:
-        with written_aside(self._path(key)) as aside:
+        with written_aside(self._path(key), self.root) as aside:
             aside.write_bytes(data)
             aside.replace(self._path(key))
 
     def create(self, key: str, data: bytes) -> bool:
-        with written_aside(self._path(key)) as aside:
+        with written_aside(self._path(key), self.root) as aside:
             aside.write_bytes(data)
             return _link(aside, self._path(key))
 
@@ -163,7 +163,7 @@ class FolderStorage:
             aside.replace(path)
 
     def upload(self, path: Path, key: str) -> bool:
-        with written_aside(self._path(key)) as aside:
+        with written_aside(self._path(key), self.root) as aside:
             shutil.copyfile(path, aside)
             return _link(aside, self._path(key))
 
@@ -180,10 +180,14 @@ class FolderStorage:
 
 
 @contextlib.contextmanager
-def written_aside(target: Path) -> Iterator[Path]:
-    """A temporary file beside the target, removed afterwards whatever happens."""
+def written_aside(target: Path, folder: Path | None = None) -> Iterator[Path]:
+    """A temporary file, removed afterwards whatever happens, but not when the process is killed.
+
+    It lies beside the target or in a given folder of the same disk: a store keeps them in its root, so that what a
+    killed process leaves never lies among the files of a model.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".aside-", dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=".aside-", dir=folder or target.parent)
     os.close(handle)
     aside = Path(name)
     aside.chmod(0o644)

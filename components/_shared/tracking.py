@@ -1,6 +1,6 @@
 """The registry: versions of a model, one a digest, and which of them is the champion.
 
-`register_version` and `find_champion` serve the rooms `registration`; `deploy_model` calls, once the traffic is there,
+`deploy_model` calls, once the traffic is there,
 
     promotion = tracking.promote(registration, state)      # registration = tracking.read_registration(path)
 
@@ -13,8 +13,6 @@ returned, kept in the version's tag `previous_champion` and in the audit event `
 from __future__ import annotations
 
 import json
-import secrets
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,16 +24,14 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.mlflow_client import (
     AbsentError,
     Client,
-    ExistsError,
     tracking_address,
     without_credentials,
 )
-from headway.components._shared.state import State, checked_model_name, dump_json, run_id
+from headway.components._shared.state import State, checked_model_name, dump_json
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 Environment = Literal["dev", "staging", "prod"]
-_PATIENCE_S = 15.0
 
 
 class Registration(Config):
@@ -128,7 +124,7 @@ def find_champion(client: Client, model_name: str, environment: str) -> Registra
             or made for another model.
     """
     name = registered_name(model_name, environment)
-    version = _aliases(client, name).get(CHAMPION)
+    version = aliases_of(client, name).get(CHAMPION)
     if version is None:
         return None
     found = _registration(client, client.get_model_version(name, version), "the present champion")
@@ -140,53 +136,6 @@ def find_champion(client: Client, model_name: str, environment: str) -> Registra
             remedy="Remove its alias `champion`, or bring it in with adopt_model, evaluate_model and register_model.",
         )
     return found
-
-
-def register_version(
-    client: Client,
-    state: State,
-    registration: Registration,
-    *,
-    description: str,
-    tags: Mapping[str, str],
-    run: str | None,
-) -> Registration:
-    """Gives a released model its one version in the registry and the alias `challenger`.
-
-    MLflow has no create-if-absent for versions. A claim in the state lets one of several runs go first; should two
-    versions of a digest come to be all the same, the lower number stays and whoever made the other one removes it.
-
-    Args:
-        client: The registry.
-        state: Where the claim and the audit event go.
-        registration: What to register: `release_uri` and the digests must be set; outcome and version are found here.
-        description: Markdown about the model.
-        tags: More of the version's tags.
-        run: MLflow run that it comes from.
-
-    Returns:
-        The registration with outcome `registered` or `unchanged`, its version, and the manifest of the release.
-    """
-    name = registration.registered_model
-    versions = _versions(client, registration)
-    created = None
-    if not versions:
-        _ensure_model(client, name)
-        versions = _await_other_run(client, state, registration)
-    if not versions:
-        created = _create_version(client, registration, description, tags, run)
-        versions = _versions(client, registration)
-    version = min(versions)
-    if created is not None and created != version:
-        client.delete_model_version(name, str(created))
-    if _aliases(client, name).get(CHAMPION) != str(version):
-        client.set_registered_model_alias(name, CHALLENGER, str(version))
-    outcome, reason = ("unchanged", f"this model is version {version} already")
-    if created == version:
-        outcome, reason = ("registered", registration.reason)
-    result = registration.model_copy(update={"outcome": outcome, "reason": reason, "version": str(version)})
-    _audit_once(client, state, result, "registered", {"reason": registration.reason})
-    return result
 
 
 def promote(
@@ -216,7 +165,7 @@ def promote(
         )
     client = Client(tracking_address(tracking_uri, state.uri))
     name, version = registration.registered_model, registration.version
-    aliases = _aliases(client, name)
+    aliases = aliases_of(client, name)
     before = aliases.get(CHAMPION)
     moved = before != version
     if moved:
@@ -226,7 +175,7 @@ def promote(
     if aliases.get(CHALLENGER) == version:
         client.delete_registered_model_alias(name, CHALLENGER)
     previous = _previous(client, registration)
-    _audit_once(
+    audit_once(
         client,
         state,
         registration,
@@ -241,74 +190,32 @@ def previous_champion(registration: Registration, state: State, *, tracking_uri:
     return _previous(Client(tracking_address(tracking_uri, state.uri)), registration)
 
 
-def _aliases(client: Client, name: str) -> dict[str, str]:
+def aliases_of(client: Client, name: str) -> dict[str, str]:
+    """Alias to version of a registered model; empty if there is no such model."""
     try:
         return {alias: str(version) for alias, version in client.get_registered_model(name).aliases.items()}
     except AbsentError:
         return {}
 
 
-def _versions(client: Client, registration: Registration) -> list[int]:
-    """Versions of this very model; more than one only in the instant of a race."""
-    name, digest = registration.registered_model, registration.model_digest
-    found = client.search_model_versions(f"name = '{name}' and tag.model_digest = '{digest}'")
-    return [int(version.version) for version in found]
+def audit_once(
+    client: Client, state: State, registration: Registration, action: str, evidence: Mapping[str, object]
+) -> None:
+    """Records an event about a version unless it has one: a step killed in between records it on its next try.
 
-
-def _ensure_model(client: Client, name: str) -> None:
-    try:
-        client.create_registered_model(name)
-    except ExistsError:
-        return
-
-
-def _await_other_run(client: Client, state: State, registration: Registration) -> list[int]:
-    """Claims the right to create the version; without it, gives the other run time to create it.
-
-    A claim of this very pipeline run is an earlier try of this step. One whose owner was killed is passed by.
+    The version's tag holds number and hash of the event, so the registry also vouches for the audit trail.
     """
-    owner = {"schema_version": 1, "run_id": run_id(), "nonce": secrets.token_hex(8)}
-    release = state.release_key(registration.model_name, registration.model_digest)
-    key = f"{release}/claims/{registration.environment}.json"
-    if state.storage.create(key, dump_json(owner)):
-        return []
-    if owner["run_id"] is not None and state.read_json(key)["run_id"] == owner["run_id"]:
-        return []
-    deadline = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < deadline:
-        if versions := _versions(client, registration):
-            return versions
-        time.sleep(0.25)
-    return []
-
-
-def _create_version(
-    client: Client,
-    registration: Registration,
-    description: str,
-    tags: Mapping[str, str],
-    run: str | None,
-) -> int:
-    release = registration.release_uri or ""
-    # A server refuses local folders as a source; the release is then named by the tag alone.
-    local = "://" not in release
-    source = f"{release}/model" if client.is_database or not local else f"release:{release}/model"
-    version = client.create_model_version(
-        registration.registered_model,
-        source=source,
-        run_id=run,
-        description=description,
-        tags={
-            **tags,
-            "model_name": registration.model_name,
-            "model_digest": registration.model_digest,
-            "manifest_sha256": registration.manifest_sha256,
-            "release_uri": release,
-            "verdict_reason": registration.reason[:500],
-            **({"pipeline_run": pipeline_run} if (pipeline_run := run_id()) else {}),
-        },
+    name, version, tag = registration.registered_model, registration.version, f"audit_{action}"
+    if client.get_model_version(name, version).tags.get(tag):
+        return
+    event = record_event(
+        state,
+        registration.model_name,
+        action,
+        model_digest=registration.model_digest,
+        evidence={"registered_model": name, "version": version, **evidence},
     )
-    return int(version.version)
+    client.set_model_version_tag(name, version, tag, event)
 
 
 def _registration(client: Client, version: Any, reason: str) -> Registration | None:
@@ -339,26 +246,6 @@ def _previous(client: Client, registration: Registration) -> Registration | None
         return _registration(client, client.get_model_version(name, before), "the champion before")
     except AbsentError:
         return None
-
-
-def _audit_once(
-    client: Client, state: State, registration: Registration, action: str, evidence: Mapping[str, object]
-) -> None:
-    """Records an event about a version unless it has one: a step killed in between records it on its next try.
-
-    The version's tag holds number and hash of the event, so the registry also vouches for the audit trail.
-    """
-    name, version, tag = registration.registered_model, registration.version, f"audit_{action}"
-    if client.get_model_version(name, version).tags.get(tag):
-        return
-    event = record_event(
-        state,
-        registration.model_name,
-        action,
-        model_digest=registration.model_digest,
-        evidence={"registered_model": name, "version": version, **evidence},
-    )
-    client.set_model_version_tag(name, version, tag, event)
 
 
 def _forget_audit(client: Client, registration: Registration, action: str) -> None:

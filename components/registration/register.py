@@ -16,16 +16,12 @@ from headway.components._shared.mlflow_client import Client, tracking_address, w
 from headway.components._shared.releases import write_release
 from headway.components._shared.state import State, run_id
 from headway.components._shared.steps import decided, keep_report, step
-from headway.components._shared.tracking import (
-    Registration,
-    register_version,
-    registered_name,
-    write_registration,
-)
+from headway.components._shared.tracking import Registration, registered_name, write_registration
 from headway.components._shared.verdicts import read_verdict, require_verdict
 from headway.components.registration.card import Card, description
 from headway.components.registration.card_page import write_card
 from headway.components.registration.config import IntendedUse
+from headway.components.registration.versions import register_version
 
 
 @step("register_model")

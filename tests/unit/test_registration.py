@@ -154,6 +154,15 @@ def test_a_folder_that_is_no_model_stops_the_step(state: State, tmp_path: Path) 
         call(state, model, verdict)
 
 
+@pytest.mark.parametrize("content", ["", "{half", "[1]"])
+def test_a_manifest_that_was_destroyed_stops_the_step(state: State, tmp_path: Path, content: str) -> None:
+    model = make_model(tmp_path / "model")
+    verdict = make_verdict(tmp_path / "verdict.json", model)
+    (model / MANIFEST).write_text(content)
+    with pytest.raises(HeadwayError, match=r"model.not_a_model.*no readable headway.json"):
+        call(state, model, verdict)
+
+
 def test_environments_are_registered_models_of_their_own(state: State, tmp_path: Path) -> None:
     model = make_model(tmp_path / "model")
     verdict = make_verdict(tmp_path / "verdict.json", model)

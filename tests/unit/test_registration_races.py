@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from headway.components._shared import releases, tracking
+from headway.components._shared import releases
 from headway.components._shared.artifacts import LocalArtifact, hash_files, manifest_digest
 from headway.components._shared.audit import verify_events
 from headway.components._shared.errors import HeadwayError
@@ -20,6 +20,7 @@ from headway.components._shared.mlflow_client import Client, tracking_address
 from headway.components._shared.releases import check_release, fetch_release, read_release, write_release
 from headway.components._shared.state import RUN_ID_VARIABLE, State
 from headway.components._shared.storage import FolderStorage
+from headway.components.registration import versions as versions_module
 from headway.components.registration.register import register
 from tests.registry_samples import make_model, make_verdict, new_state, outputs
 
@@ -27,6 +28,7 @@ _ROOT = Path(__file__).parents[2]
 _REGISTER = """
 import sys
 from headway.components._shared.artifacts import LocalArtifact
+from headway.components.registration import versions as versions_module
 from headway.components.registration.register import register
 model, verdict, out, state = sys.argv[1:]
 result = register(LocalArtifact(model), LocalArtifact(verdict), LocalArtifact(out + "/r.json"),
@@ -70,7 +72,7 @@ def test_two_versions_of_one_model_settle_on_the_lower_one(tmp_path: Path) -> No
     model = make_model(tmp_path / "model")
     verdict = make_verdict(tmp_path / "verdict.json", model)
     client = Client(tracking_address("auto", state.uri))
-    gate, create = threading.Barrier(4), tracking._create_version
+    gate, create = threading.Barrier(4), versions_module._create_version
 
     def at_once(*args: object) -> int:
         gate.wait(30)
@@ -85,8 +87,8 @@ def test_two_versions_of_one_model_settle_on_the_lower_one(tmp_path: Path) -> No
         ).version
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(4) as pool:
-        patch.setattr(tracking, "_create_version", at_once)
-        patch.setattr(tracking, "_await_other_run", lambda *_: [])
+        patch.setattr(versions_module, "_create_version", at_once)
+        patch.setattr(versions_module, "_await_other_run", lambda *_: [])
         found = list(pool.map(call, range(4)))
     assert [str(v.version) for v in versions(state)] == ["1"]
     assert found == ["1"] * 4
@@ -94,7 +96,7 @@ def test_two_versions_of_one_model_settle_on_the_lower_one(tmp_path: Path) -> No
 
 
 def test_a_claim_whose_owner_was_killed_is_passed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr(versions_module, "_PATIENCE_S", 0.5)
     state = State(new_state(tmp_path / "state"))
     model = make_model(tmp_path / "model")
     verdict = make_verdict(tmp_path / "verdict.json", model)
@@ -117,7 +119,7 @@ def test_a_second_try_of_the_same_run_does_not_wait_for_its_own_claim(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(RUN_ID_VARIABLE, "run-1")
-    monkeypatch.setattr(tracking, "_PATIENCE_S", 1000)
+    monkeypatch.setattr(versions_module, "_PATIENCE_S", 1000)
     state = State(new_state(tmp_path / "state"))
     model = make_model(tmp_path / "model")
     verdict = make_verdict(tmp_path / "verdict.json", model)
@@ -158,6 +160,41 @@ def test_a_step_killed_while_it_copies_leaves_no_release_and_the_next_try_comple
     result = register(LocalArtifact(str(model)), LocalArtifact(str(verdict)), out.registration, out.card, **where)
     assert result.version == "1"
     assert hash_files(check_release(result.release_uri)) == hash_files(model)
+
+
+_DIE_AT = """
+import os, sys
+from headway.components._shared import storage
+from headway.components._shared.releases import write_release
+from headway.components._shared.state import State
+model, verdict, state, left = *sys.argv[1:4], int(sys.argv[4])
+link = storage._link
+def dying(aside, target):
+    global left
+    left -= 1
+    if left == 0:
+        os._exit(9)
+    return link(aside, target)
+storage._link = dying
+write_release(State(state), "flights", model, verdict)
+"""
+
+
+@pytest.mark.parametrize("copied", range(6))
+def test_a_copy_may_be_killed_before_any_of_its_objects(tmp_path: Path, copied: int) -> None:
+    """Four files of the model, the verdict, the marker: the manifest comes first, the marker last."""
+    model = make_model(tmp_path / "model")
+    verdict = make_verdict(tmp_path / "verdict.json", model)
+    state = State(str(tmp_path / "state"))
+    killed = subprocess.run(
+        [sys.executable, "-c", _DIE_AT, str(model), str(verdict), state.uri, str(copied + 1)], check=False
+    )
+    assert killed.returncode == 9
+    release = Path(state.uri) / state.release_key("flights", releases.read_manifest(model).model_digest)
+    with pytest.raises(HeadwayError, match=r"release.missing"):
+        read_release(str(release))
+    uri, _ = write_release(state, "flights", model, verdict)
+    assert hash_files(check_release(uri)) == hash_files(model)
 
 
 def test_two_trainings_of_one_model_never_mix_their_files(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,24 @@ def test_a_run_is_continued_and_closed(team: Team, monkeypatch: pytest.MonkeyPat
     assert {a.path for a in client.list_artifacts(parent)} == {"model_card.html", "verdict.json"}
 
 
+def test_runs_that_register_one_model_at_the_same_time_share_one_version(team: Team) -> None:
+    folder = team.folder / "a"
+    model = make_model(folder / "model")
+    verdict = make_verdict(folder / "verdict.json", model)
+    where = {"model_name": team.name, "tracking_uri": team.address, "state_uri": team.state.uri}
+
+    def call(i: int) -> tuple[str, str | None]:
+        (folder / str(i)).mkdir()
+        out = outputs(folder / str(i))
+        result = register(LocalArtifact(str(model)), LocalArtifact(str(verdict)), out.registration, out.card, **where)
+        return result.outcome, result.version
+
+    with ThreadPoolExecutor(4) as pool:
+        found = sorted(pool.map(call, range(4)))
+    assert found == [("registered", "1"), *[("unchanged", "1")] * 3]
+    assert len(team.client().search_model_versions(f"name = 'dev.{team.name}'")) == 1
+
+
 def test_a_refused_model_cannot_be_promoted(team: Team) -> None:
     refused = team.register("a").model_copy(update={"outcome": "refused", "version": None})
     with pytest.raises(HeadwayError, match=r"registry.not_registered.*refused cannot become champion"):
@@ -289,6 +308,16 @@ def test_a_server_that_refuses_credentials_is_named(status: int) -> None:
         with pytest.raises(HeadwayError, match=r"registry.denied.*MLFLOW_TRACKING_USERNAME"):
             Client(f"http://127.0.0.1:{refusing.server_port}")
         refusing.shutdown()
+
+
+def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(HeadwayError, match=r"registry.unreachable.*[Tt]imed? ?out"),
+    ):
+        Client(f"http://127.0.0.1:{silent.getsockname()[1]}")
 
 
 def test_a_database_of_another_mlflow_is_named(tmp_path: Path) -> None:
