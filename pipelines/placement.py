@@ -40,8 +40,14 @@ STEPS: dict[str, tuple[Size, bool]] = {
     "notify": (SMALL, False),
 }
 
-# Where the address of the alert webhook may stand; a cluster without this Secret sends none.
-ALERT_SECRET = "headway-alerts"
+# Secrets that a cluster may have: name, and key to variable. Without them nothing is signed, checked or sent.
+_VERIFY = ("headway-verify", {"keys": "HEADWAY_VERIFY_KEYS"})
+SECRETS: dict[str, tuple[str, dict[str, str]]] = {
+    "evaluate_model": ("headway-signing", {"key": "HEADWAY_SIGNING_KEY"}),
+    "register_model": _VERIFY,
+    "deploy_model": _VERIFY,
+    "notify": ("headway-alerts", {"webhook": "HEADWAY_ALERT_WEBHOOK"}),
+}
 
 
 def place(task: PipelineTask) -> Any:
@@ -54,6 +60,7 @@ def place(task: PipelineTask) -> Any:
     task.set_env_variable("OMP_NUM_THREADS", "1")
     kubernetes.use_field_path_as_env(task, env_name=RUN_ID_VARIABLE, field_path="metadata.labels['pipeline/runid']")
     kubernetes.set_timeout(task, size.timeout_s)
-    if name == "notify":
-        kubernetes.use_secret_as_env(task, ALERT_SECRET, {"webhook": "HEADWAY_ALERT_WEBHOOK"}, optional=True)
+    if name in SECRETS:
+        secret, keys = SECRETS[name]
+        kubernetes.use_secret_as_env(task, secret, keys, optional=True)
     return task

@@ -1,8 +1,8 @@
 """Signatures under verdicts: DSSE with Ed25519 keys, when keys are configured.
 
-`HEADWAY_SIGNING_KEY` is the path of a PEM file with the private key that signs; `HEADWAY_VERIFY_KEYS` the paths of PEM
-files with public keys, separated by `:`. In a cluster both are mounted from a Secret. With verification keys set, a
-verdict counts only when one of them signed it; without, signatures are not looked at.
+`HEADWAY_SIGNING_KEY` is the private key that signs, `HEADWAY_VERIFY_KEYS` the public keys that are accepted: paths of
+PEM files (separated by `:`), or PEM text itself, as a Secret gives it to a step. With verification keys set, a verdict
+counts only when one of them signed it; without, signatures are not looked at.
 
 Format: the envelope and the pre-authentication encoding of DSSE v1,
 https://github.com/secure-systems-lab/dsse/blob/master/protocol.md.
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SIGNING_KEY_VARIABLE = "HEADWAY_SIGNING_KEY"
 VERIFY_KEYS_VARIABLE = "HEADWAY_VERIFY_KEYS"
 
+_PEM = "-----BEGIN "
+
 
 def sign(payload_type: str, payload: bytes) -> list[dict[str, str]]:
     """The `signatures` of an envelope: one when a signing key is configured, else none.
@@ -47,8 +49,8 @@ def verify(payload_type: str, payload: bytes, signatures: Sequence[Mapping[str, 
     Raises:
         HeadwayError: `verdict.unsigned`, `verdict.signature_invalid`, `signing.key_unreadable`.
     """
-    paths = [path for path in os.environ.get(VERIFY_KEYS_VARIABLE, "").split(os.pathsep) if path]
-    if not paths:
+    accepted = _keys(os.environ.get(VERIFY_KEYS_VARIABLE, ""))
+    if not accepted:
         return
     if not signatures:
         raise HeadwayError(
@@ -56,7 +58,7 @@ def verify(payload_type: str, payload: bytes, signatures: Sequence[Mapping[str, 
             "The verdict is not signed, and only signed ones are accepted here.",
             remedy=f"Set {SIGNING_KEY_VARIABLE} where evaluate_model runs, and evaluate again.",
         )
-    keys = [_public_key(path) for path in paths]
+    keys = [_public_key(given) for given in accepted]
     if not any(_holds(key, payload_type, payload, signature) for key in keys for signature in signatures):
         raise HeadwayError(
             "verdict.signature_invalid",
@@ -78,6 +80,13 @@ def key_id(key: Ed25519PublicKey) -> str:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+def _keys(given: str) -> list[str]:
+    """Paths, or the blocks of a PEM text."""
+    if _PEM in given:
+        return [f"{_PEM}{block}" for block in given.split(_PEM)[1:]]
+    return [path for path in given.split(os.pathsep) if path]
 
 
 def _holds(key: Ed25519PublicKey, payload_type: str, payload: bytes, signature: Mapping[str, str]) -> bool:
@@ -110,19 +119,19 @@ def _public_key(path: str) -> Ed25519PublicKey:
     return key
 
 
-def _loaded(path: str, load: Callable[[bytes], object]) -> object:
+def _loaded(given: str, load: Callable[[bytes], object]) -> object:
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
-        return load(Path(path).read_bytes())
+        return load(given.encode() if given.startswith(_PEM) else Path(given).read_bytes())
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
-        raise _unreadable(path) from None
+        raise _unreadable(given) from None
 
 
-def _unreadable(path: str) -> HeadwayError:
+def _unreadable(given: str) -> HeadwayError:
     return HeadwayError(
         "signing.key_unreadable",
-        "This is not a PEM file with an unencrypted Ed25519 key of the right half.",
-        value=path,
+        "This is not PEM with an unencrypted Ed25519 key of the right half.",
+        value=None if given.startswith(_PEM) else given,
         remedy="Make a pair with `openssl genpkey -algorithm ed25519 -out KEY` and `openssl pkey -in KEY -pubout`.",
     )

@@ -7,7 +7,7 @@ from kfp.dsl import PipelineTaskFinalStatus
 from headway.components._shared.component import component
 
 
-@component(image="base")
+@component(image="tabular")
 def notify(
     status: PipelineTaskFinalStatus,
     model_name: str,
@@ -22,9 +22,9 @@ def notify(
     Args:
         status: How the run ended; KFP fills it in.
         model_name: The model that the run is about: 2 to 31 of a-z, 0-9 and -, beginning with a letter.
-        alerts: Which endings are told (`events`: failure, refusal, success) and to which `webhook` (url_env: name of the
-            environment variable with its address, by default HEADWAY_ALERT_WEBHOOK; timeout_s, attempts); empty tells
-            the log only.
+        alerts: Which endings are told (`events`: failure, refusal, success) and to which `webhook` (url_env: name of
+            the environment variable with its address, by default HEADWAY_ALERT_WEBHOOK; timeout_s, attempts); empty
+            tells the log only.
         state_uri: Folder or gs:// or s3:// prefix with the run's records; without it only what KFP knows is told.
     """
     from headway.components.alerting.notify import notify as tell

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.experiments import close_run
 from headway.components._shared.run_index import write_run_index
 from headway.components._shared.run_records import read_run
 from headway.components._shared.state import State, checked_model_name, run_id
@@ -47,6 +48,7 @@ def notify(
     """
     message = message_about(_gather(status, model_name, state_uri))
     log.warning(message.text) if message.event == "failure" else log.info(message.text)
+    _close_tracking(state_uri, succeeded=message.event != "failure")
     wanted = parse(Alerts, alerts, parameter="alerts")
     checked_model_name(model_name)
     if wanted.webhook is None or message.event not in wanted.events:
@@ -60,6 +62,20 @@ def notify(
         event=message.event,
         webhook={"delivered": delivery.delivered, "attempts": delivery.attempts, "problem": delivery.problem},
     )
+
+
+def _close_tracking(state_uri: str | None, *, succeeded: bool) -> None:
+    """Sends MLflow the records that came after the registration and ends the run there, where a step began one."""
+    identifier = run_id()
+    if state_uri is None or identifier is None:
+        return
+    try:
+        closed = close_run(State(state_uri), identifier, succeeded=succeeded)
+    except (HeadwayError, OSError, ValueError, KeyError) as error:
+        log.warning(f"The run in MLflow was not closed: {error}")
+    else:
+        if closed:
+            log.info("The run in MLflow is closed.")
 
 
 def _complaint(delivery: Delivery) -> str:

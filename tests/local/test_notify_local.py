@@ -39,7 +39,7 @@ def guarded(rows: int, model_name: str, state_uri: str, alerts: dict = {}):  # t
 def state_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv(RUN_ID_VARIABLE, "run-1")
     local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path / "root"))
-    yield str(tmp_path / "state")
+    return str(tmp_path / "state")
 
 
 def record(state_uri: str, name: str) -> dict[str, Any]:

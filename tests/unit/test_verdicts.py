@@ -67,6 +67,27 @@ def test_a_signed_verdict_passes_where_its_key_is_accepted(
     assert is_blessed(LocalArtifact(str(path)))
 
 
+def test_keys_may_be_given_as_the_text_that_a_secret_holds(
+    model: Path, tmp_path: Path, ours: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Pair(tmp_path, "other")
+    monkeypatch.setenv(signing.SIGNING_KEY_VARIABLE, ours.private.read_text())
+    monkeypatch.setenv(signing.VERIFY_KEYS_VARIABLE, other.public.read_text() + ours.public.read_text())
+    path = make_verdict(tmp_path / "verdict.json", model)
+    assert require_verdict(path, model).blessed
+    monkeypatch.setenv(signing.VERIFY_KEYS_VARIABLE, other.public.read_text())
+    with pytest.raises(HeadwayError, match=r"verdict\.signature_invalid"):
+        require_verdict(path, model)
+
+
+def test_a_key_given_as_text_is_never_told(ours: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = ours.private.read_text().replace("PRIVATE", "BROKEN")
+    monkeypatch.setenv(signing.SIGNING_KEY_VARIABLE, secret)
+    with pytest.raises(HeadwayError) as caught:
+        signing.sign("kind", b"payload")
+    assert secret[40:60] not in str(caught.value)
+
+
 def test_a_signed_verdict_is_read_where_no_key_is_required(model: Path, tmp_path: Path, ours: Pair) -> None:
     assert read_verdict(make_verdict(tmp_path / "verdict.json", model)).blessed
 
