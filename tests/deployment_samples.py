@@ -22,11 +22,11 @@ import polars as pl
 from headway.components._shared.artifacts import LocalArtifact, manifest_digest, read_manifest, write_manifest
 from headway.components._shared.datasets import write_dataset
 from headway.components._shared.estimators import load_model
-from headway.components._shared.mlflow_client import Client, tracking_address
 from headway.components._shared.releases import write_release
 from headway.components._shared.schemas import Column, Schema, write_schema
 from headway.components._shared.state import State
 from headway.components._shared.tracking import Registration, write_registration
+from headway.components._shared.tracking.client import Client, tracking_address
 from headway.components._shared.verdicts import GateOutcome, Verdict, write_verdict
 from headway.components.deployment.deploy import deploy
 from headway.components.deployment.record import Deployment

@@ -19,8 +19,8 @@ import pytest
 
 from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.trial_specs import TrialSpec
-from headway.components._shared.tunings import Trial
+from headway.components._shared.estimators.trials import TrialSpec
+from headway.components._shared.estimators.tunings import Trial
 from headway.components.tuning.config import SearchSpace, Study
 from headway.components.tuning.engines import Engine, Search
 from tests.tabular_samples import CLASSIFIER, customer_schema, customers, stored

@@ -19,8 +19,8 @@ from headway.components._shared.artifacts import (
     read_manifest,
     write_manifest,
 )
-from headway.components._shared.mlflow_client import Client
 from headway.components._shared.schemas import Column, Schema
+from headway.components._shared.tracking.client import Client
 from headway.components._shared.verdicts import GateOutcome, SliceOutcome, Verdict, write_verdict
 
 SCHEMA = Schema(

@@ -13,9 +13,9 @@ from pathlib import Path
 import polars as pl
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.folders import whole_folder, write_failed
 from headway.components._shared.state import dump_json
 from headway.components._shared.storage import cloud_options, open_storage
+from headway.components._shared.storage.folders import whole_folder, write_failed
 
 FOOTER = "headway"
 MANIFEST = "manifest.json"

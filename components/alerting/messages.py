@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from headway.components._shared.run_records import StepEnd, failures, refusals
+from headway.components._shared.reports.run_records import StepEnd, failures, refusals
 from headway.components._shared.times import format_time
 from headway.components.alerting.run_history import Streak
 

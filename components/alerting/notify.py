@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.experiments import close_run
-from headway.components._shared.run_index import write_run_index
-from headway.components._shared.run_records import read_run
+from headway.components._shared.reports.run_index import write_run_index
+from headway.components._shared.reports.run_records import read_run
 from headway.components._shared.state import State, checked_model_name, run_id
 from headway.components._shared.steps import decided, log, step
 from headway.components._shared.times import now
+from headway.components._shared.tracking.experiments import close_run
 from headway.components.alerting.config import Alerts
 from headway.components.alerting.messages import Run, message_about
 from headway.components.alerting.run_history import Streak, remember

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from headway.components._shared.artifacts import ModelManifest
+from headway.components._shared.endpoints.inference import PREDICTION, PROBABILITY, request_of
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.inference import PREDICTION, PROBABILITY, request_of
 from headway.components._shared.schemas import require_columns
 from headway.components.deployment.caller import Answer, Caller
 from headway.components.deployment.config import LatencyGate, Serving

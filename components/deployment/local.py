@@ -9,18 +9,18 @@ import socket
 import time
 from collections.abc import Iterator
 
-from headway.components._shared import processes
 from headway.components._shared.endpoints import (
     ROUTER,
     Backend,
     Endpoint,
     deploying,
     endpoint_folder,
+    processes,
     read_endpoint,
     write_endpoint,
 )
+from headway.components._shared.endpoints.inference import DIGEST_HEADER
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.inference import DIGEST_HEADER
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Deployed, Release
 

@@ -16,7 +16,7 @@ from aiohttp import web
 from yarl import URL
 
 from headway.components._shared.endpoints import read_endpoint
-from headway.components._shared.inference import MAX_BODY_BYTES
+from headway.components._shared.endpoints.inference import MAX_BODY_BYTES
 
 _TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=2)
 # A server may end between the look at the record and the request: predictions change nothing, so asking again is safe.

@@ -11,8 +11,8 @@ import polars as pl
 from headway.components._shared.artifacts import ModelManifest, is_champion, verify_model
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import LoadedModel, Predictions, load_model
-from headway.components._shared.metrics import Metric, Outcomes
 from headway.components._shared.statistics import Difference, Interval, difference, interval, mcnemar
+from headway.components._shared.statistics.metrics import Metric, Outcomes
 from headway.components.evaluation.measure import Measured, numbers_of
 from headway.components.evaluation.rows import Blocks
 from headway.components.evaluation.slices import Slice

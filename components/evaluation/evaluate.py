@@ -20,8 +20,8 @@ from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset, write_dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
-from headway.components._shared.metrics import Metric, metrics_of
 from headway.components._shared.state import State, checked_model_name, run_id
+from headway.components._shared.statistics.metrics import Metric, metrics_of
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components._shared.times import format_time, now
 from headway.components._shared.verdicts import SliceOutcome, Verdict, write_verdict

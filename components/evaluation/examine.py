@@ -11,8 +11,8 @@ import polars as pl
 from headway.components._shared.artifacts import ModelManifest
 from headway.components._shared.datasets import Dataset
 from headway.components._shared.estimators import LoadedModel
-from headway.components._shared.metrics import Metric, Outcomes, metrics_of
 from headway.components._shared.profiles import read_profile
+from headway.components._shared.statistics.metrics import Metric, Outcomes, metrics_of
 from headway.components.evaluation.calibration import calibrate
 from headway.components.evaluation.champion import Comparison, compare, compare_slices, predict_champion
 from headway.components.evaluation.config import Evaluation, Gates, SliceGate

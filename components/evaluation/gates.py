@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.metrics import Task, metrics_of
 from headway.components._shared.statistics import Difference, Interval
+from headway.components._shared.statistics.metrics import Task, metrics_of
 from headway.components._shared.verdicts import GateOutcome
 from headway.components.evaluation.config import GainGate, GapGate, Gate, Gates, MetricGate, SliceGate
 from headway.components.evaluation.speed import OPERATIONAL

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from headway.components._shared.metrics import Metric, Outcomes, Task
 from headway.components._shared.statistics import (
     Difference,
     Estimate,
@@ -16,6 +15,7 @@ from headway.components._shared.statistics import (
     largest,
     restrict,
 )
+from headway.components._shared.statistics.metrics import Metric, Outcomes, Task
 from headway.components.evaluation.rows import Blocks
 from headway.components.evaluation.slices import Slice, lacks
 

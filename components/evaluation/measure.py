@@ -10,8 +10,8 @@ import numpy as np
 from headway.components._shared.artifacts import ModelManifest
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import Predictions
-from headway.components._shared.metrics import Metric, Outcomes, Task, metrics_of
 from headway.components._shared.statistics import Difference, Estimate, Floats, Integers, Interval, difference, interval
+from headway.components._shared.statistics.metrics import Metric, Outcomes, Task, metrics_of
 from headway.components.evaluation.rows import Blocks
 
 PRIMARY: dict[Task, str] = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}

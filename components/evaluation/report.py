@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from headway.components._shared import charts
-from headway.components._shared.formats import number
 from headway.components._shared.reports import (
     Block,
     Cell,
     Page,
     Value,
     badge,
+    charts,
     facts,
     figure,
     listing,
@@ -20,6 +19,7 @@ from headway.components._shared.reports import (
     table,
     text,
 )
+from headway.components._shared.reports.formats import number
 from headway.components._shared.statistics import Difference, Interval
 from headway.components._shared.verdicts import GateOutcome, Verdict
 from headway.components.evaluation.champion import Comparison

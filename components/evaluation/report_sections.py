@@ -6,14 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from headway.components._shared import charts
-from headway.components._shared.formats import number
-from headway.components._shared.metrics import METRICS, Outcomes
 from headway.components._shared.reports import (
     Block,
     Cell,
     Value,
     badge,
+    charts,
     details,
     facts,
     figure,
@@ -21,7 +19,9 @@ from headway.components._shared.reports import (
     table,
     text,
 )
+from headway.components._shared.reports.formats import number
 from headway.components._shared.statistics import Difference, Floats, Interval
+from headway.components._shared.statistics.metrics import METRICS, Outcomes
 from headway.components._shared.verdicts import GateOutcome
 from headway.components.evaluation.champion import Comparison
 from headway.components.evaluation.result import Result

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from headway.components._shared.artifacts import ModelManifest
-from headway.components._shared.metrics import Metric, Outcomes, metrics_of
 from headway.components._shared.statistics import Difference, Interval
+from headway.components._shared.statistics.metrics import Metric, Outcomes, metrics_of
 from headway.components.evaluation.calibration import Calibration
 from headway.components.evaluation.champion import Comparison
 from headway.components.evaluation.config import Evaluation

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from headway.components._shared.metrics import Metric, Outcomes
 from headway.components._shared.schemas import Schema
 from headway.components._shared.statistics import (
     Difference,
@@ -24,6 +23,7 @@ from headway.components._shared.statistics import (
     smallest,
 )
 from headway.components._shared.statistics import largest as largest_of
+from headway.components._shared.statistics.metrics import Metric, Outcomes
 from headway.components.evaluation.rows import MIN_BLOCKS, MIN_SHOWN, Blocks
 
 MAX_VALUES = 20

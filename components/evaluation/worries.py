@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from headway.components._shared.metrics import metrics_of
 from headway.components._shared.statistics import Difference, Interval, block_autocorrelation, design_effect
+from headway.components._shared.statistics.metrics import metrics_of
 from headway.components.evaluation.champion import Comparison
 from headway.components.evaluation.result import Result
 

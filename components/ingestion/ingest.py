@@ -13,8 +13,8 @@ from headway.components._shared.artifacts import Artifact, describe
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset, publish, read_manifest, write_manifest
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.folders import folder_aside, put_in_place, whole_folder, write_failed
 from headway.components._shared.steps import decided, step
+from headway.components._shared.storage.folders import folder_aside, put_in_place, whole_folder, write_failed
 from headway.components._shared.times import format_time
 from headway.components.ingestion.config import Source
 from headway.components.ingestion.convert import convert

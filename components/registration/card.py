@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from headway.components._shared.artifacts import ModelManifest
-from headway.components._shared.inference import request_of
+from headway.components._shared.endpoints.inference import request_of
 from headway.components._shared.profiles import Profile, read_profile
 from headway.components._shared.times import format_time
 from headway.components._shared.tracking import Registration

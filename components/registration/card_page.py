@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from headway.components._shared import charts
-from headway.components._shared.metrics import metrics_of
 from headway.components._shared.reports import (
     Block,
     Page,
     Tone,
     Value,
     badge,
+    charts,
     code,
     details,
     facts,
@@ -24,6 +23,7 @@ from headway.components._shared.reports import (
     table,
     text,
 )
+from headway.components._shared.statistics.metrics import metrics_of
 from headway.components.registration.card import Card, label_shares, request_example, span, worries
 
 _TONES: dict[str, Tone] = {"registered": "good", "unchanged": "good", "refused": "bad"}

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from headway.components._shared.artifacts import MANIFEST, NO_CHAMPION, Artifact, describe, read_manifest
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.mlflow_client import Client, tracking_address
 from headway.components._shared.releases import check_release, fetch_release, is_local
 from headway.components._shared.state import dump_json
 from headway.components._shared.steps import decided, step
 from headway.components._shared.tracking import Registration, find_champion, registered_name
+from headway.components._shared.tracking.client import Client, tracking_address
 
 # Set by `headway run`: outputs that are found again by their content keep the addresses that local caching looks at.
 ARTIFACTS_VARIABLE = "HEADWAY_ARTIFACTS"

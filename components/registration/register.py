@@ -11,12 +11,12 @@ from headway.components._shared.artifacts import Artifact, describe, manifest_di
 from headway.components._shared.audit import record_event
 from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.experiments import begin_run, end_run, forward_steps, log_run
-from headway.components._shared.mlflow_client import Client, tracking_address, without_credentials
 from headway.components._shared.releases import write_release
 from headway.components._shared.state import State, run_id
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components._shared.tracking import Registration, registered_name, write_registration
+from headway.components._shared.tracking.client import Client, tracking_address, without_credentials
+from headway.components._shared.tracking.experiments import begin_run, end_run, forward_steps, log_run
 from headway.components._shared.verdicts import read_verdict, require_verdict
 from headway.components.registration.card import Card, description
 from headway.components.registration.card_page import write_card

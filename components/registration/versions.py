@@ -6,9 +6,9 @@ import secrets
 import time
 from collections.abc import Mapping
 
-from headway.components._shared.mlflow_client import Client, ExistsError
 from headway.components._shared.state import State, dump_json, run_id
 from headway.components._shared.tracking import CHALLENGER, CHAMPION, Registration, aliases_of, audit_once
+from headway.components._shared.tracking.client import Client, ExistsError
 
 _PATIENCE_S = 15.0
 

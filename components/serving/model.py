@@ -12,9 +12,9 @@ import polars as pl
 from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput
 
+from headway.components._shared.endpoints.inference import DATATYPES, PREDICTION, PROBABILITY
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import LoadedModel, Predictions
-from headway.components._shared.inference import DATATYPES, PREDICTION, PROBABILITY
 from headway.components.serving.requests import Inputs, Tensor
 
 

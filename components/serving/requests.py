@@ -10,8 +10,8 @@ from datetime import UTC, date, datetime
 import polars as pl
 
 from headway.components._shared.artifacts import ModelManifest
+from headway.components._shared.endpoints.inference import DATATYPES
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.inference import DATATYPES
 
 _POLARS: Mapping[str, pl.DataType] = {
     "integer": pl.Int64(),

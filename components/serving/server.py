@@ -24,9 +24,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headway.components._shared.artifacts import verify_model
+from headway.components._shared.endpoints.inference import DIGEST_HEADER, MAX_BODY_BYTES
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
-from headway.components._shared.inference import DIGEST_HEADER, MAX_BODY_BYTES
 from headway.components.serving.model import Refusal, TabularModel
 
 log = logging.getLogger("headway.serving")

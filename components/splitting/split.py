@@ -13,11 +13,11 @@ from headway.components._shared.artifacts import Artifact, describe
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset, write_shard
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.folders import whole_folder
 from headway.components._shared.hashing import stable_hash
 from headway.components._shared.schemas import require_columns
 from headway.components._shared.state import dump_json
 from headway.components._shared.steps import decided, step
+from headway.components._shared.storage.folders import whole_folder
 from headway.components.splitting.config import Split
 from headway.components.splitting.parts import Keys, assign
 from headway.components.splitting.proofs import Proofs, prove

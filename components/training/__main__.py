@@ -21,8 +21,8 @@ from typing import Any, TextIO
 
 from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.estimators.trials import TrialSpec
 from headway.components._shared.times import format_time, now
-from headway.components._shared.trial_specs import TrialSpec
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from headway.components._shared.adopted import PANDAS_TYPES, AdoptedModel
 from headway.components._shared.artifacts import (
     MANIFEST,
     Artifact,
@@ -23,8 +22,9 @@ from headway.components._shared.artifacts import (
 from headway.components._shared.code import code_digest, library_versions
 from headway.components._shared.datasets import open_dataset
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.estimator_paths import is_classifier
 from headway.components._shared.estimators import LoadedModel, cast_features
+from headway.components._shared.estimators.adopted import PANDAS_TYPES, AdoptedModel
+from headway.components._shared.estimators.paths import is_classifier
 from headway.components._shared.profiles import profile_of, write_profile
 from headway.components._shared.schemas import Schema, read_schema, require_columns
 from headway.components._shared.state import dump_json, run_id

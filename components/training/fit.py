@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.estimator_paths import is_classifier, make_estimator, parameter_invalid
-from headway.components._shared.objectives import Objective
-from headway.components._shared.pipelines import unfitted_pipeline
+from headway.components._shared.estimators.objectives import Objective
+from headway.components._shared.estimators.paths import is_classifier, make_estimator, parameter_invalid
+from headway.components._shared.estimators.pipelines import unfitted_pipeline
 from headway.components.training.rows import Rows, class_weights
 
 # Bounds of the importance estimate: rows to fit a model on and rows to shuffle.

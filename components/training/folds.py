@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.trial_specs import CrossValidation, Strategy
+from headway.components._shared.estimators.trials import CrossValidation, Strategy
 from headway.components.training.rows import Rows
 
 Index = npt.NDArray[np.int64]

@@ -16,8 +16,8 @@ import polars as pl
 from headway.components._shared.artifacts import Feature
 from headway.components._shared.code import library_versions
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.estimator_paths import package_of
-from headway.components._shared.payloads import payload_sha256, serialization_of
+from headway.components._shared.estimators.paths import package_of
+from headway.components._shared.estimators.payloads import payload_sha256, serialization_of
 from headway.components._shared.state import dump_json
 from headway.components.training.rows import Rows
 

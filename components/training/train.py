@@ -18,12 +18,12 @@ from headway.components._shared.artifacts import (
 from headway.components._shared.code import code_digest
 from headway.components._shared.datasets import open_dataset
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.objectives import find_objective
+from headway.components._shared.estimators.objectives import find_objective
+from headway.components._shared.estimators.tunings import read_tuning
 from headway.components._shared.profiles import profile_of, write_profile
 from headway.components._shared.schemas import read_schema
 from headway.components._shared.state import run_id
 from headway.components._shared.steps import decided, step
-from headway.components._shared.tunings import read_tuning
 from headway.components.training.fit import Recipe, fit, held_out
 from headway.components.training.rows import read_rows
 from headway.components.training.save import PROFILE, libraries, model_digest, model_folder, save_pipeline

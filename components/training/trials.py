@@ -10,10 +10,10 @@ import numpy as np
 from headway.components._shared.code import code_digest
 from headway.components._shared.datasets import open_dataset
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.estimator_paths import check_parameter_names, make_estimator
-from headway.components._shared.objectives import find_objective
+from headway.components._shared.estimators.objectives import find_objective
+from headway.components._shared.estimators.paths import check_parameter_names, make_estimator
+from headway.components._shared.estimators.trials import Setting, TrialSpec
 from headway.components._shared.schemas import read_schema
-from headway.components._shared.trial_specs import Setting, TrialSpec
 from headway.components.training.fit import Recipe, fit, spread
 from headway.components.training.folds import make_folds
 from headway.components.training.rows import read_rows

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, RootModel, model_validator
 
 from headway.components._shared.config import Config
+from headway.components._shared.estimators.trials import CrossValidation
 from headway.components._shared.times import parse_duration
-from headway.components._shared.trial_specs import CrossValidation
 
 
 def _duration(text: object) -> object:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from headway.components._shared.tunings import Gain, Trial
+from headway.components._shared.estimators.tunings import Gain, Trial
 
 Direction = Literal["maximize", "minimize"]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.trial_specs import Setting, TrialSpec
-from headway.components._shared.tunings import Trial
+from headway.components._shared.estimators.trials import Setting, TrialSpec
+from headway.components._shared.estimators.tunings import Trial
 from headway.components.tuning.config import Parameter, Study
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.estimators.trials import Setting, TrialSpec
+from headway.components._shared.estimators.tunings import Trial
 from headway.components._shared.times import parse_duration
-from headway.components._shared.trial_specs import Setting, TrialSpec
-from headway.components._shared.tunings import Trial
 from headway.components.tuning.config import Study
 from headway.components.tuning.decide import falls_behind, median_bars
 from headway.components.tuning.engines import Engine, Search

@@ -8,9 +8,9 @@ import logging
 from collections.abc import Mapping
 
 from headway.components._shared.config import parse
+from headway.components._shared.estimators.trials import Setting, TrialSpec
+from headway.components._shared.estimators.tunings import Trial
 from headway.components._shared.state import State, dump_json, run_id
-from headway.components._shared.trial_specs import Setting, TrialSpec
-from headway.components._shared.tunings import Trial
 from headway.components.tuning.config import Parameter, Study
 
 log = logging.getLogger("headway")

@@ -7,10 +7,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headway.components._shared import charts, vega
-from headway.components._shared.reports import Block, Page, Tone, Value, badge, code, duration, figure, interval, table
-from headway.components._shared.trial_specs import Setting
-from headway.components._shared.tunings import Trial, TuningResult
+from headway.components._shared.estimators.trials import Setting
+from headway.components._shared.estimators.tunings import Trial, TuningResult
+from headway.components._shared.reports import (
+    Block,
+    Page,
+    Tone,
+    Value,
+    badge,
+    charts,
+    code,
+    duration,
+    figure,
+    interval,
+    table,
+    vega,
+)
 from headway.components.tuning.config import Parameter
 
 TONES: Mapping[str, Tone] = {"succeeded": "good", "pruned": "neutral", "failed": "bad"}

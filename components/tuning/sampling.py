@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from headway.components._shared.tunings import Trial
+from headway.components._shared.estimators.tunings import Trial
 from headway.components.tuning.config import Parameter
 
 # Suggestions that only repeat an earlier trial before a space counts as exhausted.

@@ -11,10 +11,10 @@ from typing import Any
 from headway.components._shared.artifacts import Artifact, Metrics, describe, show_metrics
 from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.estimators.trials import TrialSpec
+from headway.components._shared.estimators.tunings import Gain, Trial, TuningResult, write_tuning
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components._shared.times import parse_duration
-from headway.components._shared.trial_specs import TrialSpec
-from headway.components._shared.tunings import Gain, Trial, TuningResult, write_tuning
 from headway.components.tuning.config import SearchSpace, Study
 from headway.components.tuning.decide import best_trial, gain, reached
 from headway.components.tuning.engines import Engine, Search, choose_engine

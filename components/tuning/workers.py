@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.trial_specs import Setting
+from headway.components._shared.estimators.trials import Setting
 
 # One thread a worker: the workers are what runs side by side.
 ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")

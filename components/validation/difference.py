@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from headway.components._shared.column_profiles import ColumnProfile
 from headway.components._shared.config import Config
 from headway.components._shared.profiles import Profile
+from headway.components._shared.profiles.columns import ColumnProfile
 from headway.components._shared.schemas import Column, Schema
 from headway.components.validation.expectations import FEWEST, whole
 

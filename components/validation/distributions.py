@@ -7,8 +7,8 @@ from itertools import combinations
 
 import polars as pl
 
-from headway.components._shared.column_profiles import ColumnProfile
 from headway.components._shared.profiles import Profile
+from headway.components._shared.profiles.columns import ColumnProfile
 from headway.components._shared.schemas import NOT_FEATURES, Column
 from headway.components.validation.config import Checks
 from headway.components.validation.expectations import FEWEST

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from headway.components._shared.column_profiles import ColumnProfile
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.profiles import Profile
+from headway.components._shared.profiles.columns import ColumnProfile
 from headway.components._shared.schemas import Column, Schema, type_of
 from headway.components.validation.findings import Draft, many
 from headway.components.validation.rules import Rule

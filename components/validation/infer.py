@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from headway.components._shared.artifacts import Artifact, describe
-from headway.components._shared.column_profiles import ColumnProfile
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset
 from headway.components._shared.profiles import Profile, profile_dataset
+from headway.components._shared.profiles.columns import ColumnProfile
 from headway.components._shared.schemas import Column, Schema, require_columns, type_of, write_schema
 from headway.components._shared.state import dump_json
 from headway.components._shared.steps import decided, keep_report, step

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from headway.components._shared import charts
-from headway.components._shared.column_profiles import ColumnProfile
 from headway.components._shared.datasets import Dataset
 from headway.components._shared.profiles import Profile
+from headway.components._shared.profiles.columns import ColumnProfile
 from headway.components._shared.reports import (
     Block,
     Page,
     Tone,
     Value,
     badge,
+    charts,
     details,
     figure,
     listing,

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from headway.components._shared.column_profiles import ColumnProfile
 from headway.components._shared.profiles import Profile
+from headway.components._shared.profiles.columns import ColumnProfile
 from headway.components.validation.config import Checks
 from headway.components.validation.findings import Draft
 

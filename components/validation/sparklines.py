@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from headway.components._shared.column_profiles import ColumnProfile
+from headway.components._shared.profiles.columns import ColumnProfile
 from headway.components._shared.reports import Cell, escaped
 
 BARS = 20

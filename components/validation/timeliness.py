@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from headway.components._shared.column_profiles import ColumnProfile
 from headway.components._shared.profiles import Profile
+from headway.components._shared.profiles.columns import ColumnProfile
 from headway.components._shared.schemas import Schema
 from headway.components._shared.times import format_time, parse_duration, parse_time
 from headway.components.validation.config import Checks

@@ -32,7 +32,7 @@ def say_summary(run: LocalRun, pipeline: str, parameters: Mapping[str, Any]) -> 
     Returns:
         Whether the run succeeded.
     """
-    from headway.components._shared.run_index import write_run_index
+    from headway.components._shared.reports.run_index import write_run_index
 
     evaluation = run.details("evaluate_model")
     deployment = run.details("deploy_model")

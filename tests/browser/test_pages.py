@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from headway.components._shared import charts, reports
+from headway.components._shared import reports
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.run_index import write_run_index
+from headway.components._shared.reports import charts
+from headway.components._shared.reports.run_index import write_run_index
 from headway.components._shared.state import RUN_ID_VARIABLE, State
 from headway.components._shared.steps import decided, step
 from tests.browser.conftest import LAPTOP, AssertGoodPage, page_problems

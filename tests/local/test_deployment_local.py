@@ -15,15 +15,21 @@ import urllib.request
 import pytest
 from click.testing import CliRunner
 
-from headway.components._shared import processes
 from headway.components._shared.artifacts import read_manifest
 from headway.components._shared.audit import verify_events
-from headway.components._shared.endpoints import ROUTER, deploying, list_endpoints, read_endpoint, stop_endpoint
+from headway.components._shared.endpoints import (
+    ROUTER,
+    deploying,
+    list_endpoints,
+    processes,
+    read_endpoint,
+    stop_endpoint,
+)
+from headway.components._shared.endpoints.inference import request_of
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
-from headway.components._shared.inference import request_of
-from headway.components._shared.mlflow_client import Client, tracking_address
 from headway.components._shared.state import State
+from headway.components._shared.tracking.client import Client, tracking_address
 from headway.pipelines.cli.endpoint import endpoint_command
 from tests.deployment_samples import PLANTED, Delivery, Load, ask, broken_model, flights, prepare, train_sample
 
@@ -319,7 +325,8 @@ def test_a_deployment_that_waits_too_long_for_another_says_so(first):
 
 
 def test_a_lock_whose_holder_died_is_free(first):
-    code = "import sys,time;from pathlib import Path;from headway.components._shared.processes import exclusive\n"
+    code = "import sys, time\nfrom pathlib import Path\n"
+    code += "from headway.components._shared.endpoints.processes import exclusive\n"
     code += "with exclusive(Path(sys.argv[1]), patience_s=0): print('held', flush=True); time.sleep(60)"
     lock = folder_of(first) / "deploy.lock"
     holder = subprocess.Popen([sys.executable, "-c", code, str(lock)], stdout=subprocess.PIPE, text=True)

@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headway.components._shared import column_profiles, profiles
-from headway.components._shared.column_profiles import ColumnProfile
+from headway.components._shared import profiles
 from headway.components._shared.datasets import write_dataset
 from headway.components._shared.hashing import stable_hash
-from headway.components._shared.histograms import bin_keys, edges, exact_sum
 from headway.components._shared.profiles import Profile, dump_profile, merge, profile_dataset, profile_of
+from headway.components._shared.profiles import columns as column_profiles
+from headway.components._shared.profiles.columns import ColumnProfile
+from headway.components._shared.profiles.histograms import bin_keys, edges, exact_sum
 from headway.components._shared.schemas import Column, Schema
 
 SCHEMA = Schema(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headway.components._shared.metrics import METRICS, Outcomes, metrics_of
 from headway.components._shared.statistics import difference, interval, spread_of
+from headway.components._shared.statistics.metrics import METRICS, Outcomes, metrics_of
 
 
 def outcomes(task: str, seed: int, rows: int, *, ties: bool = False) -> Outcomes:

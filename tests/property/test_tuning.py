@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from headway.components._shared.artifacts import Feature
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.trial_specs import CrossValidation
-from headway.components._shared.tunings import Trial
+from headway.components._shared.estimators.trials import CrossValidation
+from headway.components._shared.estimators.tunings import Trial
 from headway.components.training.folds import make_folds
 from headway.components.training.rows import Rows
 from headway.components.tuning.config import Parameter

@@ -15,9 +15,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 from headway.components._shared import signing, tracking
 from headway.components._shared.artifacts import LocalArtifact, manifest_digest, read_manifest, write_manifest
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.mlflow_client import Client, tracking_address
 from headway.components._shared.releases import MARKER, check_release, release_verdict
 from headway.components._shared.state import State
+from headway.components._shared.tracking.client import Client, tracking_address
 from headway.components.registration.register import register
 from tests.registry_samples import make_model, make_verdict, new_state, outputs
 

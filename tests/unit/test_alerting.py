@@ -141,7 +141,7 @@ def test_an_ending_that_nobody_asked_for_is_not_sent(state: State, monkeypatch: 
 
 
 def test_the_payload_has_the_text_and_the_same_as_fields(state: State, tmp_path: Path) -> None:
-    from headway.components._shared.run_records import read_run
+    from headway.components._shared.reports.run_records import read_run
 
     failing_run(state, tmp_path)
     began = datetime(2026, 11, 24, 6, tzinfo=UTC)

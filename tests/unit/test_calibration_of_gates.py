@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from headway.components._shared.metrics import Outcomes, metrics_of
 from headway.components._shared.statistics import (
     Interval,
     difference,
@@ -16,6 +15,7 @@ from headway.components._shared.statistics import (
     spread_of,
     wilson,
 )
+from headway.components._shared.statistics.metrics import Outcomes, metrics_of
 from headway.components.evaluation.calibration import calibrate
 from headway.components.evaluation.config import Gates
 from headway.components.evaluation.gates import Evidence, decide

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from headway.components._shared import charts, vega
-from headway.components._shared.vega import Chart
+from headway.components._shared.reports import charts, vega
+from headway.components._shared.reports.vega import Chart
 
 CURVE = [(i / 50, (i / 50) ** 0.4) for i in range(51)]
 TWO = {"champion": CURVE, "challenger": [(x, y**0.8) for x, y in CURVE]}

@@ -21,8 +21,8 @@ from headway.components._shared.datasets import (
     write_manifest,
 )
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.folders import folder_aside, whole_folder
 from headway.components._shared.storage import open_storage
+from headway.components._shared.storage.folders import folder_aside, whole_folder
 from tests.gcs import gcs_server
 
 ONE = pl.DataFrame({"id": ["a", "b"], "x": [1, 2]})
@@ -155,7 +155,7 @@ def test_a_living_writer_keeps_its_folder_and_a_dead_one_loses_it(tmp_path: Path
     code = f"""
 import os, signal
 from pathlib import Path
-from headway.components._shared.folders import folder_aside
+from headway.components._shared.storage.folders import folder_aside
 with folder_aside(Path({str(tmp_path / "d")!r})) as aside:
     (aside / "half").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

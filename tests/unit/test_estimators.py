@@ -11,7 +11,7 @@ import pytest
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import LoadedModel, load_model
-from headway.components._shared.payloads import read_pipeline
+from headway.components._shared.estimators.payloads import read_pipeline
 from tests.tabular_samples import CLASSIFIER, REGRESSOR, customer_schema, customers, trained
 
 

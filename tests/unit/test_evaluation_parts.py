@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.metrics import Outcomes, metrics_of
 from headway.components._shared.schemas import Column, Schema
+from headway.components._shared.statistics.metrics import Outcomes, metrics_of
 from headway.components.evaluation.config import Costs, Evaluation
 from headway.components.evaluation.groups import measure_gap
 from headway.components.evaluation.rows import Blocks, find_blocks

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from headway.components._shared import formats
+from headway.components._shared.reports import formats
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from headway.components._shared.column_profiles import ColumnProfile
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.hashing import stable_hash, uniform
 from headway.components._shared.profiles import dump_profile, merge, profile_of, read_profile
+from headway.components._shared.profiles.columns import ColumnProfile
 from headway.components._shared.schemas import Column, Role, Schema, Type
 
 # Splits and samples that were made stay as they are only while these do.

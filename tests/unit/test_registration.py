@@ -10,12 +10,12 @@ from headway.components._shared import tracking
 from headway.components._shared.artifacts import MANIFEST, LocalArtifact
 from headway.components._shared.audit import verify_events
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.experiments import close_run
-from headway.components._shared.mlflow_client import Client, tracking_address
 from headway.components._shared.releases import check_release, read_release
 from headway.components._shared.state import RUN_ID_VARIABLE, State
 from headway.components._shared.steps import decided, step
 from headway.components._shared.tracking import Registration
+from headway.components._shared.tracking.client import Client, tracking_address
+from headway.components._shared.tracking.experiments import close_run
 from headway.components.registration.register import is_blessed, register
 from tests.registry_samples import make_model, make_verdict, new_state, outputs
 

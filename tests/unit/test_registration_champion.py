@@ -9,9 +9,9 @@ import pytest
 from headway.components._shared import tracking
 from headway.components._shared.artifacts import LocalArtifact, hash_files, is_champion
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.mlflow_client import Client, tracking_address
 from headway.components._shared.state import RUN_ID_VARIABLE, State
 from headway.components._shared.tracking import Registration
+from headway.components._shared.tracking.client import Client, tracking_address
 from headway.components.registration.champion import ARTIFACTS_VARIABLE, resolve
 from headway.components.registration.register import register
 from tests.registry_samples import make_model, make_verdict, new_state, outputs

@@ -11,9 +11,9 @@ from headway.components._shared import releases, tracking
 from headway.components._shared.artifacts import LocalArtifact, hash_files, manifest_digest
 from headway.components._shared.audit import record_event, verify_events
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.mlflow_client import Client
 from headway.components._shared.releases import fetch_release, write_release
 from headway.components._shared.state import RUN_ID_VARIABLE, State
+from headway.components._shared.tracking.client import Client
 from headway.components.registration.champion import resolve
 from headway.components.registration.register import register
 from tests.gcs import gcs_server

@@ -16,10 +16,10 @@ from headway.components._shared import releases
 from headway.components._shared.artifacts import LocalArtifact, hash_files, manifest_digest
 from headway.components._shared.audit import verify_events
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.mlflow_client import Client, tracking_address
 from headway.components._shared.releases import check_release, fetch_release, read_release, write_release
 from headway.components._shared.state import RUN_ID_VARIABLE, State
 from headway.components._shared.storage import FolderStorage
+from headway.components._shared.tracking.client import Client, tracking_address
 from headway.components.registration import versions as versions_module
 from headway.components.registration.register import register
 from tests.registry_samples import make_model, make_verdict, new_state, outputs

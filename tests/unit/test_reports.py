@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from headway.components._shared import charts, reports
-from headway.components._shared.reports import Page
+from headway.components._shared import reports
+from headway.components._shared.reports import Page, charts
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 

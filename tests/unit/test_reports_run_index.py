@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.run_index import write_run_index
-from headway.components._shared.run_records import failures, read_run
+from headway.components._shared.reports.run_index import write_run_index
+from headway.components._shared.reports.run_records import failures, read_run
 from headway.components._shared.state import RUN_ID_VARIABLE, State
 from headway.components._shared.steps import decided, keep_report, step
 

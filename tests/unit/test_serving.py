@@ -12,8 +12,8 @@ import urllib.request
 import polars as pl
 import pytest
 
+from headway.components._shared.endpoints.inference import request_of
 from headway.components._shared.estimators import load_model
-from headway.components._shared.inference import request_of
 from tests.deployment_samples import PLANTED, ask, broken_model, flights, served, train_sample
 
 COMMAND = [sys.executable, "-m", "headway.components.serving", "--model-name", "flights"]

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from headway.components._shared.artifacts import Feature, ModelManifest
+from headway.components._shared.endpoints.inference import request_of
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.inference import request_of
 from headway.components.serving.requests import Inputs, Tensor
 from tests.deployment_samples import PLANTED, SCHEMA, flights
 

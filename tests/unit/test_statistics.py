@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from headway.components._shared.estimates import mean_of, share
 from headway.components._shared.statistics import (
     Interval,
     block_autocorrelation,
@@ -21,6 +20,7 @@ from headway.components._shared.statistics import (
     spread_of,
     wilson,
 )
+from headway.components._shared.statistics.estimates import mean_of, share
 
 
 def test_wilson_equals_the_textbook():

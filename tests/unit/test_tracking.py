@@ -18,10 +18,10 @@ from headway.components._shared import tracking
 from headway.components._shared.artifacts import LocalArtifact
 from headway.components._shared.audit import verify_events
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.experiments import close_run
-from headway.components._shared.mlflow_client import Client, tracking_address, without_credentials
 from headway.components._shared.state import RUN_ID_VARIABLE, State
 from headway.components._shared.tracking import Registration
+from headway.components._shared.tracking.client import Client, tracking_address, without_credentials
+from headway.components._shared.tracking.experiments import close_run
 from headway.components.registration.champion import resolve
 from headway.components.registration.register import register
 from tests.registry_samples import make_model, make_verdict, new_state, outputs
@@ -252,7 +252,7 @@ def test_auto_without_a_server_or_a_local_state_says_what_to_set(state_uri: str 
 
 def test_processes_that_touch_a_new_database_together_all_find_it_whole(tmp_path: Path) -> None:
     code = (
-        "import sys; from headway.components._shared.mlflow_client import Client; "
+        "import sys; from headway.components._shared.tracking.client import Client; "
         "Client('sqlite:///' + sys.argv[1]).create_registered_model('m' + sys.argv[2])"
     )
     path = tmp_path / "new" / "mlflow.db"

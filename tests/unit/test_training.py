@@ -20,8 +20,8 @@ from headway.components._shared.code import code_digest
 from headway.components._shared.datasets import open_dataset, write_dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
+from headway.components._shared.estimators.tunings import Trial, TuningResult, write_tuning
 from headway.components._shared.schemas import Column, Schema
-from headway.components._shared.tunings import Trial, TuningResult, write_tuning
 from tests.tabular_samples import CLASSIFIER, REGRESSOR, customer_schema, customers, stored, trained
 
 ROOT = Path(__file__).parents[2]

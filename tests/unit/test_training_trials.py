@@ -13,7 +13,7 @@ import pytest
 
 from headway.components._shared.code import code_digest
 from headway.components._shared.datasets import open_dataset
-from headway.components._shared.trial_specs import CrossValidation, TrialSpec
+from headway.components._shared.estimators.trials import CrossValidation, TrialSpec
 from headway.components.training.__main__ import main
 from headway.components.training.trials import Trials
 from tests.engine_cases import FRAGILE

@@ -20,7 +20,7 @@ from headway.components._shared.code import code_digest
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import open_dataset
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.tunings import TuningResult, read_tuning
+from headway.components._shared.estimators.tunings import TuningResult, read_tuning
 from headway.components.tuning.config import SearchSpace, Study
 from headway.components.tuning.engines import choose_engine
 from headway.components.tuning.tune import tune

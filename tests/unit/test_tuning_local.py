@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headway.components._shared.tunings import Trial
+from headway.components._shared.estimators.tunings import Trial
 from headway.components.tuning.engines import Engine
 from headway.components.tuning.local import LocalEngine
 from tests.engine_cases import EngineCases

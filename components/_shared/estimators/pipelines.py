@@ -10,7 +10,7 @@ from typing import Any, Literal
 import polars as pl
 
 from headway.components._shared.artifacts import Feature
-from headway.components._shared.estimator_paths import make_estimator, package_of
+from headway.components._shared.estimators.paths import make_estimator, package_of
 
 # Kinds of category handling: by the estimator itself, told by position, or by one column a category.
 Native = Literal["sklearn", "xgboost", "lightgbm", "none"]

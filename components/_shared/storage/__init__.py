@@ -70,11 +70,11 @@ def open_storage(uri: str) -> Storage:
     if scheme == "file":
         return FolderStorage(Path(uri.removeprefix("file://")))
     if scheme == "gs":
-        from headway.components._shared.gcs import GcsStorage
+        from headway.components._shared.storage.gcs import GcsStorage
 
         return GcsStorage(uri)
     if scheme == "s3":
-        from headway.components._shared.s3 import S3Storage
+        from headway.components._shared.storage.s3 import S3Storage
 
         return S3Storage(uri)
     raise HeadwayError(

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from headway.components._shared import processes
 from headway.components._shared.audit import record_event
 from headway.components._shared.config import Config, parse
+from headway.components._shared.endpoints import processes
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State, checked_model_name, dump_json
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headway.components._shared import formats, reports
-from headway.components._shared.reports import Block, Page, Tone, Value
-from headway.components._shared.run_records import StepEnd, failures, read_run, refusals
+from headway.components._shared import reports
+from headway.components._shared.reports import Block, Page, Tone, Value, formats
+from headway.components._shared.reports.run_records import StepEnd, failures, read_run, refusals
 from headway.components._shared.state import State
 from headway.components._shared.times import format_time
 

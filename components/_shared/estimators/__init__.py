@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from headway.components._shared.adopted import AdoptedModel
 from headway.components._shared.artifacts import Feature, ModelManifest, read_manifest
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.payloads import read_pipeline
+from headway.components._shared.estimators.adopted import AdoptedModel
+from headway.components._shared.estimators.payloads import read_pipeline
 from headway.components._shared.schemas import require_columns
 
 

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headway.components._shared import vega
-from headway.components._shared.vega import COLOURS, Chart, Point
+from headway.components._shared.reports import vega
+from headway.components._shared.reports.vega import COLOURS, Chart, Point
 
 _SQUARE_HEIGHT = 320
 

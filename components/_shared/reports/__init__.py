@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from headway.components._shared import formats, vega
+from headway.components._shared.reports import formats, vega
 
 Tone = Literal["good", "warn", "bad", "neutral"]
 

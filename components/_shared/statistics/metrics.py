@@ -10,9 +10,17 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from headway.components._shared import estimates
-from headway.components._shared.estimates import POSITIVE, REAL, UNIT, Complexes, mean_of, of_confusion, of_means, share
-from headway.components._shared.statistics import Estimate, Floats, Integers
+from headway.components._shared.statistics import Estimate, Floats, Integers, estimates
+from headway.components._shared.statistics.estimates import (
+    POSITIVE,
+    REAL,
+    UNIT,
+    Complexes,
+    mean_of,
+    of_confusion,
+    of_means,
+    share,
+)
 
 Task = Literal["binary", "multiclass", "regression"]
 

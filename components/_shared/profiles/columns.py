@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from headway.components._shared.hashing import stable_hash
-from headway.components._shared.histograms import (
+from headway.components._shared.profiles.histograms import (
     NO_COUNTS,
     ZERO,
     ExactSum,

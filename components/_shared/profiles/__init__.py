@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from headway.components._shared.column_profiles import (
+from headway.components._shared.datasets import Dataset
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.hashing import stable_hash
+from headway.components._shared.profiles.columns import (
     BUCKETS,
     MAX_BINS,
     MAX_VALUES,
@@ -26,9 +29,6 @@ from headway.components._shared.column_profiles import (
     profile_column,
     series_of,
 )
-from headway.components._shared.datasets import Dataset
-from headway.components._shared.errors import HeadwayError
-from headway.components._shared.hashing import stable_hash
 from headway.components._shared.schemas import Column, Schema, require_columns, type_of
 
 SAMPLE_ROWS = 5_000
