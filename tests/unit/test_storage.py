@@ -170,7 +170,7 @@ class TestGcsUnderFaults:
     def test_a_server_that_stays_down_is_a_named_error(
         self, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("headway.components._shared.gcs.TIMEOUT_S", 1.0)
+        monkeypatch.setattr("headway.components._shared.storage.gcs.TIMEOUT_S", 1.0)
         proxy.inject(*["503"] * 1000)
         with pytest.raises(HeadwayError, match=r"storage.unreachable.*1 s of retries.*gs://headway-test/x/a"):
             open_storage("gs://headway-test/x").read("a")

@@ -14,7 +14,7 @@ TRUSTED_PACKAGES = ("sklearn", "numpy", "scipy", "xgboost", "lightgbm")
 TRUSTED_TYPES = (
     "collections.OrderedDict",
     "functools.partial",
-    "headway.components._shared.pipelines.calendar_parts",
+    "headway.components._shared.estimators.pipelines.calendar_parts",
 )
 
 SKOPS_FILE = "model.skops"
