@@ -4,10 +4,12 @@ import json
 import shlex
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from headway.components._shared.errors import HeadwayError
 from headway.pipelines.cli.local import run_locally
 from headway.pipelines.cli.parameters import read_parameters
 
@@ -20,7 +22,7 @@ def home(tmp_path_factory):
     place = tmp_path_factory.mktemp("home")
     yield place
     subprocess.run(
-        [sys.executable, "-m", "headway.pipelines.cli", "endpoint", "--state", place / "state", "stop", "--all"],
+        [sys.executable, "-m", "headway.pipelines.cli", "endpoint", "stop", "--all", "--state", place / "state"],
         check=False,
     )
 
@@ -71,9 +73,7 @@ def test_no_value_of_a_personal_column_is_anywhere_in_the_state(home, second):
 
 def test_a_failed_step_names_cause_and_remedy_and_reaches_the_exit_handler(home):
     parameters = churn(home, source={"uris": [str(home / "absent.csv")]}, model_name="absent-data")
-    run = run_locally(
-        "training", parameters := {k: v for k, v in parameters.items() if k != "serving"}, home, lambda end: None
-    )
+    run = run_locally("training", parameters, home, lambda end: None)
     assert not run.ok
     (failed,) = [end for end in run.ends if end.status == "failed"]
     assert failed.step == "ingest_data"
@@ -105,6 +105,39 @@ print("shards:", foreign().output)
 
 def test_a_compiled_component_works_in_a_pipeline_of_somebody_else(tmp_path, home):
     source = churn(home)["source"]
-    code = FOREIGN.format(ingest=str(ROOT / "compiled/components/ingest_data.yaml"), source=source, root=str(tmp_path))
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    script = tmp_path / "foreign.py"
+    script.write_text(
+        FOREIGN.format(ingest=str(ROOT / "compiled/components/ingest_data.yaml"), source=source, root=str(tmp_path))
+    )
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert "shards: 1" in ran.stdout, ran.stdout[-2000:] + ran.stderr[-2000:]
+
+
+def test_two_runs_at_the_same_time_leave_one_version_and_one_endpoint(home, second):
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda _: run_locally("delivery", churn(home), home, lambda end: None), range(2)))
+    assert all(run.ok for run in runs), [run.log.read_text()[-3000:] for run in runs]
+    assert {run.details("register_model")["version"] for run in runs} == {second.details("register_model")["version"]}
+    assert {run.details("deploy_model")["outcome"] for run in runs} == {"unchanged"}
+
+
+def test_a_run_killed_in_the_middle_goes_on_when_it_is_run_again(home):
+    parameters = churn(home, model_name="interrupted")
+    stopped = []
+
+    def stop(end):
+        stopped.append(end.step)
+        if end.step == "train_model":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_locally("delivery", parameters, home, stop)
+    again = run_locally("delivery", parameters, home, lambda end: None)
+    assert again.ok, again.log.read_text()[-3000:]
+    assert statuses(again)["tune_model"] == statuses(again)["train_model"] == "adopted"
+    assert again.details("deploy_model")["outcome"] == "deployed"
+
+
+def test_a_folder_whose_path_kfp_would_rewrite_is_refused(tmp_path):
+    with pytest.raises(HeadwayError, match="rewrites in every argument"):
+        run_locally("training", {"model_name": "x1"}, tmp_path / "python3.11", lambda end: None)
