@@ -63,7 +63,7 @@ def _entry(kind: str, name: str, compiled: Any, path: Path, out: Path) -> dict[s
         "name": name,
         "path": path.relative_to(out).as_posix(),
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "description": (spec.description or "").split("\n\n")[0].strip(),
+        "description": (spec.description or "").partition("\n")[0].strip(),
         "inputs": {key: str(item.type) for key, item in (spec.inputs or {}).items()},
         "outputs": {key: str(item.type) for key, item in (spec.outputs or {}).items()},
     }

@@ -61,7 +61,7 @@ def interface(name: str) -> Interface:
     spec = getattr(components, name).component_spec
     inputs, outputs = (spec.inputs or {}).items(), (spec.outputs or {}).items()
     return Interface(
-        (spec.description or "").split("\n\n")[0].strip(),
+        (spec.description or "").partition("\n")[0].strip(),
         tuple(Row(key, _type(item.type), _default(item), _text(item.description)) for key, item in inputs),
         tuple(Row(key, _type(item.type), None, _text(item.description)) for key, item in outputs),
     )

@@ -11,19 +11,26 @@ from headway.components import ROOMS
 from headway.pipelines.cli.components import interface
 
 ROOT = Path(__file__).resolve().parents[2]
-SECTION = re.compile(r"<!-- interface(?: \w+)? -->.*?<!-- /interface -->", re.DOTALL)
+SECTION = re.compile(r"<!-- (interface|catalogue) -->.*?<!-- /\1 -->", re.DOTALL)
+READMES = {ROOT / "README.md": None} | {ROOT / "components" / room / "README.md": room for room in ROOMS.values()}
 
 
-def section(room: str) -> str:
-    """The generated part of a room's README: a table for each of its components."""
+def current(path: Path) -> tuple[str, str]:
+    """What a README says, and what it should say."""
+    room, text = READMES[path], path.read_text()
+    return text, SECTION.sub(lambda _: _section(room) if room else _catalogue(), text, count=1)
+
+
+def _section(room: str) -> str:
     parts = [_tables(name) for name, place in ROOMS.items() if place == room]
     return "<!-- interface -->\n" + "\n".join(parts) + "<!-- /interface -->"
 
 
-def current(room: str) -> tuple[str, str]:
-    """What a room's README says, and what it should say."""
-    text = (ROOT / "components" / room / "README.md").read_text()
-    return text, SECTION.sub(lambda _: section(room), text, count=1)
+def _catalogue() -> str:
+    rows = []
+    for name, room in ROOMS.items():
+        rows.append(f"| [`{name}`](components/{room}/README.md) | {_cell(interface(name).summary)} |")
+    return "\n".join(["<!-- catalogue -->", "| component | what it does |", "|---|---|", *rows, "<!-- /catalogue -->"])
 
 
 def _tables(name: str) -> str:
@@ -45,9 +52,8 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for room in sorted(set(ROOMS.values())):
-        path = ROOT / "components" / room / "README.md"
-        _, wanted = current(room)
-        if "--write" in sys.argv and path.read_text() != wanted:
-            path.write_text(wanted)
-            print(f"wrote {path.relative_to(ROOT)}")
+    for readme in READMES:
+        written, wanted = current(readme)
+        if "--write" in sys.argv and written != wanted:
+            readme.write_text(wanted)
+            print(f"wrote {readme.relative_to(ROOT)}")
