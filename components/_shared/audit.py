@@ -20,7 +20,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State, dump_json, run_id
@@ -28,10 +28,17 @@ from headway.components._shared.times import format_time, now
 
 _ATTEMPTS = 50
 _SEGMENT = 1000
+_RECENT = 20  # an earlier try of a step lies no further back, even with other runs beside it
 
 
 def record_event(
-    state: State, model_name: str, action: str, *, model_digest: str | None, evidence: Mapping[str, object]
+    state: State,
+    model_name: str,
+    action: str,
+    *,
+    model_digest: str | None,
+    evidence: Mapping[str, object],
+    once_by: Sequence[str] = (),
 ) -> str:
     """Appends an event to `events/<model>/` and returns its receipt, `<number>:<sha256>`.
 
@@ -43,12 +50,16 @@ def record_event(
         action: What was done, such as `verdict`, `registered`, `deployed`, `rolled_back`.
         model_digest: Of the model version, where there is one.
         evidence: JSON values that justify the action.
+        once_by: Keys of the evidence. An event of this very run about the same action and model that has the same
+            values there is returned instead of a second one: a step that is tried again decides nothing twice.
 
     Raises:
         HeadwayError: `audit.busy` when other writers win the next number 50 times in a row.
     """
     for attempt in range(_ATTEMPTS):
         last = _last_number(state, model_name)
+        if once_by and (earlier := _earlier(state, model_name, last, action, model_digest, evidence, once_by)):
+            return f"{earlier}:{_witness(state, model_name, earlier)}"
         previous = _witness(state, model_name, last) if last else ""
         event = {
             "schema_version": 1,
@@ -68,6 +79,26 @@ def record_event(
     raise HeadwayError(
         "audit.busy", "Other writers took every next event number.", value=model_name, remedy="Run the step again."
     )
+
+
+def _earlier(
+    state: State,
+    model_name: str,
+    last: int,
+    action: str,
+    model_digest: str | None,
+    evidence: Mapping[str, object],
+    once_by: Sequence[str],
+) -> int | None:
+    """Number of the same event of this run among the latest."""
+    run = run_id()
+    wanted = json.loads(dump_json({key: evidence[key] for key in once_by}))
+    for number in range(last, max(last - _RECENT, 0), -1) if run else ():
+        event = _parsed(state.storage.read(_key("events", model_name, number)))
+        same = (event.get("run_id"), event.get("action"), event.get("model_digest")) == (run, action, model_digest)
+        if same and wanted.items() <= dict(event["evidence"]).items():  # type: ignore[call-overload]
+            return number
+    return None
 
 
 def _actor() -> str:

@@ -167,7 +167,9 @@ def _slice_outcomes(result: Result) -> tuple[SliceOutcome, ...]:
 
 def _record(state: State, model_name: str, verdict: Verdict) -> None:
     evidence = verdict.model_dump(mode="json", exclude={"model_digest", "time", "run_id"})
-    record_event(state, model_name, "verdict", model_digest=verdict.model_digest, evidence=evidence)
+    # Not by the figures: a second try measures other latencies.
+    same = ("blessed", "reason", "data_fingerprint", "golden_fingerprint", "champion_digest")
+    record_event(state, model_name, "verdict", model_digest=verdict.model_digest, evidence=evidence, once_by=same)
 
 
 def _headline(verdict: Verdict, primary: Metric) -> str:

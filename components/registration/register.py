@@ -62,7 +62,14 @@ def register(
     else:
         result = planned
         evidence = {"registered_model": name, "reason": judged.reason}
-        record_event(state, model_name, "refused", model_digest=judged.model_digest, evidence=evidence)
+        record_event(
+            state,
+            model_name,
+            "refused",
+            model_digest=judged.model_digest,
+            evidence=evidence,
+            once_by=("registered_model", "reason"),
+        )
     facts = replace(facts, registration=result)
     write_card(facts, card.path)
     keep_report(card.path)

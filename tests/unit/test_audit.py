@@ -199,3 +199,18 @@ def test_an_event_that_is_no_json_shows(state: State) -> None:
 def test_events_are_plain_json_that_other_tools_can_read(state: State) -> None:
     record(state)
     assert json.loads(state.storage.read("events/flights/00000/00000001.json"))["schema_version"] == 1
+
+
+def test_a_step_that_is_tried_again_records_its_decision_once(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    def judge(auc: float, reason: str) -> str:
+        evidence = {"auc": auc, "reason": reason}
+        return record_event(state, "flights", "verdict", model_digest="a" * 64, evidence=evidence, once_by=("reason",))
+
+    monkeypatch.setenv(RUN_ID_VARIABLE, "run-7")
+    first = judge(0.7, "good")
+    record(state)
+    assert judge(0.71, "good") == first
+    assert judge(0.71, "bad") != first
+    monkeypatch.setenv(RUN_ID_VARIABLE, "run-8")
+    assert judge(0.7, "good") != first
+    assert [event["action"] for event in verify_events(state, "flights")] == ["verdict", "registered", *["verdict"] * 2]
