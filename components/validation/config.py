@@ -60,6 +60,16 @@ class Rows(ErrorCheck):
     minimum: int = Field(default=30, ge=1)
 
 
+class DuplicateRows(WarningCheck):
+    """Rows that equal an earlier one in everything but the id, such as those of a file that was read twice.
+
+    Attributes:
+        max_share: Largest share of such rows; a few are usual where the chosen columns take few values.
+    """
+
+    max_share: float = Field(default=0.01, ge=0, le=1)
+
+
 class Outliers(Check):
     """Numbers far outside the bulk of their column.
 
@@ -184,6 +194,7 @@ class Checks(Config):
         all_null: A column without any value.
         constant: A feature with one value only.
         duplicate_columns: Two columns that are equal in every row.
+        duplicate_rows: Rows that equal an earlier one in everything but the id.
         mixed_types: A text column that is mostly numbers.
         outliers: Numbers far outside the bulk.
         missing_labels: Rows without a label.
@@ -217,6 +228,7 @@ class Checks(Config):
     all_null: ErrorCheck = ErrorCheck()
     constant: WarningCheck = WarningCheck()
     duplicate_columns: WarningCheck = WarningCheck()
+    duplicate_rows: DuplicateRows = DuplicateRows()
     mixed_types: WarningCheck = WarningCheck()
     outliers: Outliers = Outliers()
     missing_labels: Check = Check(severity="info")

@@ -79,6 +79,7 @@ def drafts(columns: Sequence[Column], profile: Profile, scan: pl.LazyFrame, chec
         if "target" in column.roles:
             yield from _labels(known, checks)
     yield from _duplicate_columns(columns, profile, scan)
+    yield from _duplicate_rows(columns, profile, scan, checks)
 
 
 def _outliers(column: Column, known: ColumnProfile, fence: float) -> Iterator[Rule]:
@@ -200,3 +201,22 @@ def _looks_alike(a: ColumnProfile, b: ColumnProfile) -> bool:
     )
     varies = a.counts.height > 1
     return same and varies and a.counts.equals(b.counts)
+
+
+def _duplicate_rows(columns: Sequence[Column], profile: Profile, scan: pl.LazyFrame, checks: Checks) -> Iterator[Draft]:
+    """Counted by 64-bit hashes of the rows; not at all where one column tells all rows apart."""
+    names = [column.name for column in columns if "id" not in column.roles]
+    distinct = [known.distinct for name in names if (known := profile.column(name))]
+    if checks.duplicate_rows.severity == "off" or not names or profile.rows in distinct:
+        return
+    hashes = pl.struct(names).hash()
+    count = profile.rows - int(scan.select(hashes.n_unique()).collect(engine="streaming").item())
+    if count > checks.duplicate_rows.max_share * profile.rows:
+        yield Draft(
+            "duplicate_rows",
+            f"{many(count, 'row')} equal to an earlier one in everything but the id.",
+            "Look whether a source was read twice; remove the repeats at ingestion, or raise max_share.",
+            count=count,
+            share=count / profile.rows,
+            where=~hashes.is_first_distinct(),
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from headway.components._shared.profiles.columns import ColumnProfile
@@ -17,8 +19,9 @@ def sparkline(column: ColumnProfile) -> Cell | None:
         return None
     if column.numeric and column.counts.height > 2:
         return _drawn(_number_shares(column), "distribution from the 1st to the 99th percentile")
-    shares = (column.counts["count"].sort(descending=True) / column.values).to_list()
-    return _drawn([float(share) for share in shares[:BARS]], f"shares of the {min(BARS, len(shares))} commonest values")
+    shares = (column.counts["count"].sort(descending=True) / column.values).to_list()[:BARS]
+    room = [0.0] * (BARS - len(shares))
+    return _drawn([*map(float, shares), *room], f"shares of the {len(shares)} commonest values")
 
 
 def _number_shares(column: ColumnProfile) -> list[float]:
@@ -28,13 +31,19 @@ def _number_shares(column: ColumnProfile) -> list[float]:
     low, high, counts = column.histogram()
     middles = low / 2 + high / 2
     inside = (middles >= first) & (middles <= last)
-    shares, _ = np.histogram(middles[inside], bins=BARS, range=(first, last), weights=counts[inside])
+    bars, span = BARS, (first, last)
+    if column.type in ("integer", "date"):
+        # Every bar holds equally many whole numbers, else some would stay empty or be twice as high.
+        width = math.ceil((last - first + 1) / BARS)
+        bars = math.ceil((last - first + 1) / width)
+        span = (first - 0.5, first - 0.5 + bars * width)
+    shares, _ = np.histogram(middles[inside], bins=bars, range=span, weights=counts[inside])
     return [float(share) for share in shares / max(counts.sum(), 1)]
 
 
 def _drawn(shares: list[float], words: str) -> Cell:
     top = max(shares) or 1.0
-    step = WIDTH / BARS
+    step = WIDTH / len(shares)
     bars = "".join(
         f'<rect x="{number * step:.1f}" y="{HEIGHT * (1 - share / top):.1f}" width="{step - 1:.1f}" '
         f'height="{HEIGHT * share / top:.1f}"/>'

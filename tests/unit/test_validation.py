@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from headway.components._shared.datasets import write_dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.profiles import profile_of, read_profile, write_profile
 from headway.components._shared.schemas import Schema, read_schema
+from headway.components.validation.sparklines import sparkline
 from headway.components.validation.validate import validate_data
 
 CONTRACT: dict[str, Any] = {
@@ -281,6 +284,31 @@ def test_equal_columns_are_found(tmp_path):
     assert run.one("duplicate_columns")["message"] == "Column 'miles' equals column 'distance' in every row."
     shuffled = trips().with_columns(miles=pl.col("distance").shuffle(seed=1))
     assert Run(tmp_path / "other", shuffled, contract).findings == []
+
+
+def test_rows_that_were_read_twice_are_found(tmp_path):
+    contract = {**CONTRACT, "columns": [c for c in CONTRACT["columns"] if c["name"] not in ("at", "known", "mail")]}
+    once = trips(500).drop("at", "known", "mail")
+    again = once[:100].with_columns(id=pl.format("again-{}", "id"))
+    found = Run(tmp_path, pl.concat([once, again]), contract).one("duplicate_rows")
+    assert found["message"] == "100 rows are equal to an earlier one in everything but the id."
+    assert (found["severity"], found["count"], found["rows"]) == ("warning", 100, [500, 501, 502, 503, 504])
+    few = pl.concat([once, again[:5]])
+    assert Run(tmp_path / "few", few, contract).findings == []
+    strict = Run(tmp_path / "strict", few, contract, checks={"duplicate_rows": {"max_share": 0}})
+    assert strict.one("duplicate_rows")["count"] == 5
+
+
+def test_whole_numbers_are_drawn_without_gaps():
+    schema = Schema.model_validate({"columns": [{"name": "n", "type": "integer"}]})
+    for values in (range(1, 8), range(24), range(45), range(1000)):
+        column = profile_of(pl.LazyFrame({"n": list(values) * 10}), schema).columns[0]
+        drawn = sparkline(column)
+        assert drawn is not None
+        bars = re.findall(r'<rect x="([0-9.]+)".*? height="([0-9.]+)"', drawn.html)
+        steps = [float(b[0]) - float(a[0]) for a, b in pairwise(bars)]
+        assert max(steps) - min(steps) < 0.2, f"a bar is missing among {values}"
+        assert min(float(height) for _, height in bars[1:-1]) > 18, f"bars of equal shares differ among {values}"
 
 
 def test_an_error_stops_after_everything_is_written_and_names_the_report(tmp_path, monkeypatch):
