@@ -21,11 +21,11 @@ from headway.components._shared.reports import (
 )
 from headway.components._shared.reports.formats import number
 from headway.components._shared.statistics import Difference, Interval
+from headway.components._shared.statistics.metrics import LABELS
 from headway.components._shared.verdicts import GateOutcome, Verdict
 from headway.components.evaluation.champion import Comparison
 from headway.components.evaluation.report_sections import (
     FOREST_ROWS,
-    LABELS,
     around,
     calibration,
     curves,
@@ -114,7 +114,7 @@ def _gates(gates: Sequence[GateOutcome]) -> Iterator[Block]:
         (
             gate.gate,
             badge("passed", "good") if gate.passed else badge("failed", "bad"),
-            around(gate) if gate.value is not None and gate.low is not None and gate.high is not None else "–",
+            around(gate) if gate.value is not None and gate.low is not None and gate.high is not None else None,
             gate.limit,
             gate.reason,
         )

@@ -21,7 +21,7 @@ from headway.components._shared.reports import (
 )
 from headway.components._shared.reports.formats import number
 from headway.components._shared.statistics import Difference, Floats, Interval
-from headway.components._shared.statistics.metrics import METRICS, Outcomes
+from headway.components._shared.statistics.metrics import LABELS, Outcomes
 from headway.components._shared.verdicts import GateOutcome
 from headway.components.evaluation.champion import Comparison
 from headway.components.evaluation.result import Result
@@ -29,13 +29,6 @@ from headway.components.evaluation.slices import SliceResult
 
 FOREST_ROWS = 30
 CURVE_POINTS = 200
-LABELS = {metric.name: metric.label for metric in METRICS} | {
-    "ece": "Calibration error (ECE)",
-    "latency_p50_ms": "Latency of one row, median (ms)",
-    "latency_p99_ms": "Latency of one row, 99 % (ms)",
-    "batch_ms": "Latency of 1,000 rows, median (ms)",
-    "size_mb": "Size on disk (MB)",
-}
 
 
 def curves(result: Result) -> Iterator[Block]:

@@ -23,7 +23,7 @@ from headway.components._shared.reports import (
     table,
     text,
 )
-from headway.components._shared.statistics.metrics import metrics_of
+from headway.components._shared.statistics.metrics import LABELS, metrics_of
 from headway.components.registration.card import Card, label_shares, request_example, span, worries
 
 _TONES: dict[str, Tone] = {"registered": "good", "unchanged": "good", "refused": "bad"}
@@ -88,17 +88,21 @@ def _metrics(card: Card) -> list[Block]:
     shares = [
         (metric.label, m["value"], m["low"], m["high"])
         for name, metric in known.items()
-        if metric.better and {"low", "high"} <= (m := measured[name]).keys() and m["low"] >= 0 and m["high"] <= 1
+        if metric.better == "higher"
+        and {"low", "high"} <= (m := measured[name]).keys()
+        and 0 <= m["low"] <= m["high"] <= 1
     ]
     rows: list[list[Value]] = [[m.label, _value(measured[name]), m.meaning] for name, m in known.items()]
-    others: list[list[Value]] = [[name, _value(m)] for name, m in sorted(measured.items()) if name not in known]
+    others: list[list[Value]] = [
+        [LABELS.get(name, name), _value(m)] for name, m in sorted(measured.items()) if name not in known
+    ]
     blocks: list[Block] = []
     if shares:
         described = "; ".join(
             f"{label} {value:.3g}, from {low:.3g} to {high:.3g}" for label, value, low, high in shares
         )
         chart = charts.intervals(shares, title="value with interval")
-        blocks.append(figure(chart, "Metrics between 0 and 1 on held-out rows, with their intervals", described))
+        blocks.append(figure(chart, "Where 1 is perfect: measured on held-out rows, with intervals", described))
     if rows or not others:
         blocks.append(table(["Metric", "Value [interval]", "Meaning"], rows, caption="Measured on held-out rows"))
     if others:
@@ -117,7 +121,12 @@ def _slices(card: Card) -> list[Block]:
     if not slices:
         return [text("No part was measured apart: none had enough rows, or the evaluation asked for none.")]
     rows: list[list[Value]] = [
-        [s.slice, s.metric, s.rows, s.value if s.low is None or s.high is None else interval(s.value, s.low, s.high)]
+        [
+            s.slice,
+            LABELS.get(s.metric, s.metric),
+            s.rows,
+            s.value if s.low is None or s.high is None else interval(s.value, s.low, s.high),
+        ]
         for s in slices
     ]
     return [table(["Part", "Metric", "Rows", "Value [interval]"], rows, caption="Parts with enough rows")]

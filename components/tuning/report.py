@@ -11,6 +11,7 @@ from headway.components._shared.estimators.trials import Setting
 from headway.components._shared.estimators.tunings import Trial, TuningResult
 from headway.components._shared.reports import (
     Block,
+    Cell,
     Page,
     Tone,
     Value,
@@ -18,6 +19,7 @@ from headway.components._shared.reports import (
     charts,
     code,
     duration,
+    escaped,
     figure,
     interval,
     table,
@@ -119,7 +121,7 @@ def _gain(result: TuningResult) -> list[Block | str]:
 
 def _parameters(result: TuningResult, setting: Setting) -> Block:
     base = {**setting.defaults, **result.trials[0].params}
-    rows = [(name, _said(base.get(name)), _said(value)) for name, value in sorted(result.params.items())]
+    rows = [(name, _cell(base.get(name)), _cell(value)) for name, value in sorted(result.params.items())]
     return table(("Parameter", "Baseline", "Best"), rows, "Parameters; all others are the estimator's defaults")
 
 
@@ -201,7 +203,7 @@ def _trials(trials: Sequence[Trial], objective: str, names: Sequence[str]) -> li
             badge(WORDS[trial.state], TONES[trial.state]),
             trial.value,
             trial.seconds,
-            *(_said(trial.params.get(name)) for name in names),
+            *(_cell(trial.params.get(name)) for name in names),
         )
         for trial in trials
     ]
@@ -214,10 +216,15 @@ def _name(trial: Trial) -> str:
     return "baseline" if trial.number == 0 else f"{trial.number}"
 
 
-def _said(value: Any) -> Value:
-    """A parameter's value as it would be typed; one that is not given is the estimator's default."""
-    if value is None:
-        return "default"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return json.dumps(value) if not isinstance(value, str) else value
-    return f"{value:.6g}"
+def _said(value: Any) -> str:
+    """A parameter's value as it would be typed."""
+    return f"{value:.6g}" if _is_number(value) else value if isinstance(value, str) else json.dumps(value)
+
+
+def _cell(value: Any) -> Value:
+    """The same in a table; one that is not given is the estimator's default, and numbers stand at the right."""
+    return Cell("default" if value is None else escaped(_said(value)), numeric=value is None or _is_number(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

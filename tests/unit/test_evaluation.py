@@ -121,6 +121,21 @@ def test_a_failed_gate_gives_a_negative_verdict_in_words_and_the_step_succeeds(h
     assert "Not blessed" in run.page
 
 
+def test_a_step_that_is_tried_again_leaves_one_event(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("HEADWAY_RUN_ID", "run-1")
+    given = {"model_name": "churn", "state_uri": str(tmp_path / "state")}
+    Run(home, tmp_path / "first", **given)
+    Run(home, tmp_path / "again", **given)
+    assert len(verify_events(State(str(tmp_path / "state")), "churn")) == 1
+
+
+def test_what_was_measured_stands_at_the_right_also_where_a_gate_has_nothing_to_measure(home, tmp_path):
+    page = Run(home, tmp_path).page
+    gates = page[page.index(">Gates</h2>") :].partition("</table>")[0]
+    assert '<th scope="col" class="num">Measured</th>' in gates
+    assert '<td class="num">–</td>' in gates
+
+
 def test_without_gates_nothing_is_blessed(home, tmp_path):
     run = Run(home, tmp_path, gates={})
     assert not run.found.blessed

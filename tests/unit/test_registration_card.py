@@ -84,6 +84,23 @@ def test_a_card_tells_what_people_must_know(tmp_path: Path) -> None:
     assert "<passengers>" not in page
 
 
+def test_metrics_have_their_names_and_only_what_ends_at_1_shares_a_chart(tmp_path: Path) -> None:
+    def figure(value: float) -> dict[str, float]:
+        return {"value": value, "low": value - 0.01, "high": value + 0.01}
+
+    metrics = {
+        **{name: figure(0.7) for name in ("roc_auc", "cost", "calibration_slope", "log_loss")},
+        **{name: figure(0.5) for name in ("latency_p50_ms", "size_mb", "ece")},
+    }
+    words = words_of(page := page_of(tmp_path, card_of(tmp_path, make_model(tmp_path / "model"), metrics=metrics)))
+    for told in ("Cost per row", "Calibration slope", "Latency of one row, median (ms)", "Calibration error (ECE)"):
+        assert told in words
+    assert not re.search("latency_p50_ms|size_mb|calibration_slope", words)
+    chart = page[page.index("<figure>") : page.index("</figure>")]
+    assert "ROC AUC" in chart
+    assert not re.search("Cost|slope|Log loss", chart)
+
+
 def test_a_card_of_a_refused_model_says_so(tmp_path: Path) -> None:
     state = State(new_state(tmp_path / "state"))
     model = make_model(tmp_path / "model")

@@ -72,7 +72,8 @@ def test_equal_content_gives_equal_bytes_also_after_other_charts_were_drawn() ->
 
 def test_equal_content_gives_equal_bytes_in_another_process() -> None:
     program = (
-        "from headway.components._shared import reports as r\nfrom headway.components._shared.reports import charts\nimport hashlib\n"
+        "from headway.components._shared import reports as r\n"
+        "from headway.components._shared.reports import charts\nimport hashlib\n"
         "p = r.Page('t', 'l', facts={'a': 1.5})\n"
         "p.section('s', r.figure(charts.line({'a': [(0, 1), (1, 2)]}), 'c', 'd'))\n"
         "print(hashlib.sha256(p.html().encode()).hexdigest())"

@@ -63,6 +63,7 @@ def test_the_result_holds_the_best_trial_the_digests_and_the_gain(tmp_path: Path
     assert tuning.metadata["trials"] == 3
     assert tuning.metadata["metrics"]["best_value"] == result.best_value
     assert "What was gained" in report
+    assert all(f'<th scope="col" class="num">{name}</th>' in report for name in SPACE), "numbers stand at the right"
     assert "example.org" not in report
 
 

@@ -305,3 +305,12 @@ METRICS = (
         "1 is calibrated, below 1 is over-confident.",
     ),
 )
+
+# Everything that a verdict may hold, for people.
+LABELS = {metric.name: metric.label for metric in METRICS} | {
+    "ece": "Calibration error (ECE)",
+    "latency_p50_ms": "Latency of one row, median (ms)",
+    "latency_p99_ms": "Latency of one row, 99 % (ms)",
+    "batch_ms": "Latency of 1,000 rows, median (ms)",
+    "size_mb": "Size on disk (MB)",
+}
