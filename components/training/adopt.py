@@ -25,7 +25,7 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import LoadedModel, cast_features
 from headway.components._shared.estimators.adopted import PANDAS_TYPES, AdoptedModel
 from headway.components._shared.estimators.paths import is_classifier
-from headway.components._shared.profiles import profile_of, write_profile
+from headway.components._shared.profiles import profile_dataset, write_profile
 from headway.components._shared.schemas import Schema, read_schema, require_columns
 from headway.components._shared.state import dump_json, run_id
 from headway.components._shared.steps import decided, step
@@ -67,7 +67,7 @@ def adopt(
         rows = dataset.scan().select(*(f.name for f in features)).head(TRIED_ROWS).collect()
         labels = dataset.scan().select(pl.col(target).drop_nulls().unique().sort()).collect()[target]
         task, classes, output = reading_of(loaded, cast_features(rows, features), labels)
-        write_profile(profile_of(dataset.scan(), contract), folder / PROFILE)
+        write_profile(profile_dataset(dataset, contract), folder / PROFILE)
         identity: dict[str, Any] = {
             "payload": payload,
             "features": [f.model_dump() for f in features],

@@ -20,7 +20,7 @@ from headway.components._shared.datasets import open_dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators.objectives import find_objective
 from headway.components._shared.estimators.tunings import read_tuning
-from headway.components._shared.profiles import profile_of, write_profile
+from headway.components._shared.profiles import profile_dataset, write_profile
 from headway.components._shared.schemas import read_schema
 from headway.components._shared.state import run_id
 from headway.components._shared.steps import decided, step
@@ -60,7 +60,7 @@ def train(
     digest, payload = model_digest(pipeline, rows)
     with model_folder(model.path) as folder:
         serialization = save_pipeline(pipeline, folder, rows)
-        write_profile(profile_of(dataset.scan(), contract), folder / PROFILE)
+        write_profile(profile_dataset(dataset, contract), folder / PROFILE)
         manifest = ModelManifest(
             model_digest=digest,
             payload_sha256=payload,
