@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,8 +84,12 @@ def _chosen(table: RawTable, chooser: Chooser, agreement: Agreement) -> Iterator
         untyped = pl.from_arrow(piece.select(chooser.hashed))
         assert isinstance(typed, pl.DataFrame)
         assert isinstance(untyped, pl.DataFrame)
+        yield chooser.choose(typed, untyped, _places(table, before))
         before += len(piece)
-        yield chooser.choose(typed, untyped)
+
+
+def _places(table: RawTable, before: int) -> Callable[[int], str]:
+    return lambda row: f"{table.place(before + row)} of {table.uri}"
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +13,13 @@ from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset, publish, read_manifest, write_manifest
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.steps import decided, step
-from headway.components._shared.storage.folders import folder_aside, put_in_place, whole_folder, write_failed
+from headway.components._shared.storage.folders import (
+    folder_aside,
+    put_in_place,
+    scratch_folder,
+    whole_folder,
+    write_failed,
+)
 from headway.components._shared.times import format_time
 from headway.components.ingestion.config import Source
 from headway.components.ingestion.convert import convert
@@ -87,8 +92,8 @@ def _ingest_to_manifest(
     manifest, counts = (known["manifest"], Counts(**known["counts"])) if known else ({}, Counts())
     adopted = bool(manifest) and _is_there(manifest)
     if not adopted:
-        with tempfile.TemporaryDirectory(prefix="headway-") as folder:
-            counts = _convert(files, config, seed, Path(folder))
+        with scratch_folder() as folder:
+            counts = _convert(files, config, seed, folder)
             manifest = publish(open_dataset(folder), str(config.data_uri))
         recall.keep(key, {"manifest": manifest, "counts": vars(counts)})
     if home:

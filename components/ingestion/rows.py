@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -77,15 +78,16 @@ class Chooser:
         """The raw columns that must be read."""
         return [name for name in self.raw if name in self.typed or name in self.hashed]
 
-    def choose(self, typed: pl.DataFrame, untyped: pl.DataFrame) -> pl.DataFrame:
+    def choose(self, typed: pl.DataFrame, untyped: pl.DataFrame, place: Callable[[int], str]) -> pl.DataFrame:
         """The rows and columns that are wanted of one piece.
 
         Args:
             typed: The columns `typed`, with their types.
             untyped: The columns `hashed`, as they stand in the file; the same rows.
+            place: Where a row of the piece stands, for an error.
         """
         self.counts.read += len(typed)
-        rows = self._select(typed)
+        rows = self._select(typed, place)
         self.counts.filtered += len(typed) - len(rows)
         rows = self._inside_window(rows)
         if self.source.id_column:
@@ -99,19 +101,19 @@ class Chooser:
             rows = kept
         return rows.drop(_ROW, _TIME, strict=False).cast({pl.Null: pl.String})
 
-    def _select(self, typed: pl.DataFrame) -> pl.DataFrame:
+    def _select(self, typed: pl.DataFrame, place: Callable[[int], str]) -> pl.DataFrame:
         columns = [*(self.source.columns or map(_quoted, self.raw)), f"{_quoted(_ROW)}"]
-        condition = f" WHERE ({self.source.row_filter})" if self.source.row_filter else ""
         frame = typed.with_row_index(_ROW)
         names = [name for name in (self.source.id_column, self.source.time_column) if name]
         try:
-            selected = frame.sql(f"SELECT {', '.join(columns)} FROM self{condition}")
+            selected = self._query(frame, columns)
             missing = [name for name in names if name not in selected.columns and name in self.raw]
             if missing:
                 extra = [_quoted(n) if n == self.source.id_column else f"{_quoted(n)} AS {_TIME}" for n in missing]
-                selected = frame.sql(f"SELECT {', '.join([*columns, *extra])} FROM self{condition}")
+                selected = self._query(frame, [*columns, *extra])
         except pl.exceptions.PolarsError as error:
-            raise self._bad_expression(error) from None
+            row = self._first_failing(frame, columns)
+            raise self._bad_expression(error, "" if row is None else f" in {place(row)}") from None
         for name in names:
             if name not in selected.columns and name not in self.raw:
                 have = [*selected.drop(_ROW).columns, *self.raw]
@@ -124,6 +126,22 @@ class Chooser:
                 remedy="Set source.id_column to 'id' if it identifies a row, else select it as `id AS other`.",
             )
         return selected
+
+    def _query(self, frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+        condition = f" WHERE ({self.source.row_filter})" if self.source.row_filter else ""
+        return frame.sql(f"SELECT {', '.join(columns)} FROM self{condition}")
+
+    def _first_failing(self, frame: pl.DataFrame, columns: Sequence[str]) -> int | None:
+        """The row that an expression fails on; None where it fails without any row."""
+
+        def fails(rows: int) -> bool:
+            try:
+                self._query(frame.head(rows), columns)
+            except pl.exceptions.PolarsError:
+                return True
+            return False
+
+        return None if fails(0) else bisect.bisect_left(range(len(frame)), True, key=lambda row: fails(row + 1))
 
     def _inside_window(self, rows: pl.DataFrame) -> pl.DataFrame:
         source = self.source
@@ -156,12 +174,12 @@ class Chooser:
             if name not in self.raw:
                 raise _column_missing(name, f"source.{field_name}", self.raw)
 
-    def _bad_expression(self, error: pl.exceptions.PolarsError) -> HeadwayError:
+    def _bad_expression(self, error: pl.exceptions.PolarsError, where: str) -> HeadwayError:
         # What follows a bracket may be values of the data.
         reason = str(error).partition("\n")[0].partition("[")[0].rstrip(" :")
         return HeadwayError(
             "source.bad_expression",
-            f"source.columns or source.row_filter does not fit the data: {reason}.",
+            f"source.columns or source.row_filter does not fit the data{where}: {reason}.",
             value=[*self.source.columns, *([self.source.row_filter] if self.source.row_filter else [])],
             remedy=f"The raw columns are {', '.join(self.raw[:40])}.",
         )

@@ -6,13 +6,13 @@ import contextlib
 import glob
 import hashlib
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.storage import Stat, bucket_and_prefix, open_storage
+from headway.components._shared.storage.folders import scratch_folder
 from headway.components._shared.times import format_time
 
 ENDINGS = {
@@ -100,8 +100,8 @@ def at_hand(file: SourceFile) -> Iterator[Path]:
         return
     place, _, key = file.uri.rpartition("/")
     storage = open_storage(place)
-    with tempfile.TemporaryDirectory(prefix="headway-") as folder:
-        path = Path(folder) / key
+    with scratch_folder() as folder:
+        path = folder / key
         storage.download(key, path)
         _require_unchanged(file, storage.stat(key))
         yield path

@@ -339,6 +339,18 @@ class TestChoices:
             error = refused(tmp_path, r"source.bad_expression.*conversion", path, columns=[expression])
             assert "Secret" not in str(error)
 
+    @pytest.mark.usefixtures("small_pieces")
+    def test_an_expression_that_fails_names_the_line(self, tmp_path: Path) -> None:
+        lines = [f"{n}-x,1" for n in range(3000)]
+        lines[2500] = "oops,1"
+        path = written(tmp_path / "x.csv", "name,a\n" + "\n".join(lines) + "\n")
+        column = "CAST(SUBSTR(name, 1, LENGTH(name) - 2) AS INTEGER) AS n"
+        error = refused(
+            tmp_path, r"source.bad_expression.*data in line 2502 of .*x.csv: conversion", path, columns=[column]
+        )
+        assert "oops" not in str(error)
+        assert "line" not in refused(tmp_path, r"source.bad_expression", path, columns=["absent + 1 AS n"]).message
+
     def test_an_unknown_key_is_refused(self, tmp_path: Path) -> None:
         refused(
             tmp_path, r"config.invalid.*source.uri: Extra inputs.*Allowed fields.*uris", tmp_path / "x.csv", uri="x"
@@ -393,6 +405,23 @@ convert.write_shard = write_two_and_die
         assert self.run(raw, tmp_path / "o/data").returncode == 0
         assert open_dataset(tmp_path / "o/data").rows == 20_000
         assert names_in(tmp_path / "o") == ["data"], "what the killed writer left is gone"
+
+    def test_what_a_killed_step_left_in_the_temporary_folder_goes_with_the_next(
+        self, tmp_path: Path, raw: Path
+    ) -> None:
+        there = self.CODE.replace("[sys.argv[1]]", "[sys.argv[1]], 'data_uri': sys.argv[2] + '-shards'")
+        temporary = tmp_path / "temporary"
+        temporary.mkdir()
+
+        def run(before: str) -> int:
+            command = [sys.executable, "-c", there.format(before=before), str(raw), str(tmp_path / "data")]
+            return subprocess.run(command, env={**os.environ, "TMPDIR": str(temporary)}, check=False).returncode
+
+        assert run(self.KILLED) == -signal.SIGKILL
+        (left,) = temporary.iterdir()
+        assert left.stat().st_mode & 0o077 == 0, "nobody else may read it"
+        assert run("") == 0
+        assert names_in(temporary) == []
 
     def test_the_same_under_headway_run(self, tmp_path: Path, raw: Path) -> None:
         home = {"HEADWAY_ARTIFACTS": str(tmp_path / "home")}

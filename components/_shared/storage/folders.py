@@ -31,14 +31,21 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def folder_aside(target: Path) -> Iterator[Path]:
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder for this user's eyes only; what killed steps left of theirs is removed first."""
+    with folder_aside(Path(tempfile.gettempdir()) / f"headway-{os.getuid()}", mode=0o700) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def folder_aside(target: Path, mode: int = 0o755) -> Iterator[Path]:
     """An empty folder beside the target, removed at the end unless it was put in place.
 
     Those that killed writers left are removed first; those of living ones are locked and stay.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target)
-    aside, handle = _locked_folder(target)
+    aside, handle = _locked_folder(target, mode)
     try:
         yield aside
     finally:
@@ -72,7 +79,7 @@ def write_failed(path: Path, error: Exception) -> HeadwayError:
     )
 
 
-def _locked_folder(target: Path) -> tuple[Path, int]:
+def _locked_folder(target: Path, mode: int) -> tuple[Path, int]:
     """A new folder and the handle that locks it; another one if a sweep was quicker than the lock."""
     while True:
         aside = Path(tempfile.mkdtemp(prefix=f".aside-{target.name}-", dir=target.parent))
@@ -80,7 +87,7 @@ def _locked_folder(target: Path) -> tuple[Path, int]:
             handle = os.open(aside, os.O_RDONLY)
             fcntl.flock(handle, fcntl.LOCK_EX)
             if aside.exists():
-                aside.chmod(0o755)
+                aside.chmod(mode)
                 return aside, handle
             os.close(handle)
 
