@@ -305,6 +305,25 @@ def test_a_first_deployment_killed_when_the_record_was_written_is_finished_by_th
     assert no_orphans(first)
 
 
+def test_a_registry_that_fails_after_the_traffic_moved_is_told_by_the_next_run(first, second):
+    first.deploy()
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # nothing listens there
+        with pytest.raises(HeadwayError, match=r"registry\.unreachable"):
+            second.deploy(tracking_uri=f"http://127.0.0.1:{silent.getsockname()[1]}")
+    url = read_endpoint(folder_of(second)).url
+    assert answering(url) == second.digest
+    assert champion(second) == FIRST
+    assert actions(second)[-1] == "deployed"
+    assert actions(second).count("deployed") == 1
+    again = second.deploy()
+    assert again.outcome == "unchanged"
+    assert champion(second) == SECOND
+    assert actions(second)[-2:] == ["promoted", "deployed"]
+    assert second.deploy().outcome == "unchanged"
+    assert actions(second).count("deployed") == 2
+
+
 def test_two_deployments_at_the_same_time_take_turns(first, second):
     running = [subprocess.Popen(d.command(), stderr=subprocess.PIPE, text=True) for d in (first, second)]
     for process in running:
