@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import click
 
 from headway.components._shared.config import Config, parse
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.estimators.paths import check_parameter_names, make_estimator
 from headway.components._shared.schemas import Schema
 from headway.components._shared.state import checked_model_name
+from headway.components._shared.statistics.metrics import LABELS
 
 # Structured parameters and the model behind each: room and class name in that room's config.py.
 MODELS = {
@@ -65,10 +68,11 @@ def check_parameters(pipeline: str, parameters: Mapping[str, Any]) -> None:
         f"missing parameter {name!r}" for name, spec in inputs.items() if not spec.optional and name not in parameters
     ]
     for name, value in parameters.items():
-        wanted = _TYPES.get(_kfp_type(inputs[name].type)) if name in inputs else None
+        kind = str(inputs[name].type).partition("[")[0] if name in inputs else ""  # Dict[String, Any]
+        wanted = _TYPES.get(kind)
         wrong_bool = isinstance(value, bool) and wanted not in (bool, None)
         if wanted and (wrong_bool or not isinstance(value, wanted)):
-            problems.append(f"parameter {name!r} must be {inputs[name].type}, not {type(value).__name__}")
+            problems.append(f"parameter {name!r} must be {kind}, not {type(value).__name__}")
     if problems:
         raise HeadwayError(
             "parameters.invalid",
@@ -78,6 +82,8 @@ def check_parameters(pipeline: str, parameters: Mapping[str, Any]) -> None:
     checked_model_name(parameters["model_name"])
     _check_models(parameters)
     _check_columns(parameters)
+    _check_metrics(parameters)
+    _check_estimator({"estimator": inputs["estimator"].default, **parameters})
 
 
 def model_of(parameter: str) -> type[Config]:
@@ -85,17 +91,6 @@ def model_of(parameter: str) -> type[Config]:
     room, name = MODELS[parameter]
     model: type[Config] = getattr(import_module(f"headway.components.{room}.config"), name)
     return model
-
-
-def _kfp_type(declared: object) -> str:
-    return {
-        "STRING": "String",
-        "NUMBER_INTEGER": "Integer",
-        "NUMBER_DOUBLE": "Float",
-        "BOOLEAN": "Boolean",
-        "STRUCT": "Dict",
-        "LIST": "List",
-    }.get(str(declared), str(declared))
 
 
 def _check_models(parameters: Mapping[str, Any]) -> None:
@@ -142,3 +137,32 @@ def _check_columns(parameters: Mapping[str, Any]) -> None:
             f"The contract has no such column: {'; '.join(unknown)}.",
             remedy=f"Use the contract's columns: {', '.join(c.name for c in schema.columns)}.",
         )
+
+
+def _check_metrics(parameters: Mapping[str, Any]) -> None:
+    """Finds gates on metrics of no task; which of the others a model has, its evaluation knows.
+
+    Raises:
+        HeadwayError: `gate.metric_unknown`.
+    """
+    for name, gate in parameters.get("gates", {}).items():
+        if gate["metric"] not in LABELS:
+            raise HeadwayError(
+                "gate.metric_unknown",
+                f"Gate {name!r} asks for a metric that there is not.",
+                value=gate["metric"],
+                remedy=f"Use one of {', '.join(LABELS)}.",
+            )
+
+
+def _check_estimator(parameters: Mapping[str, Any]) -> None:
+    """Builds the estimator, where its package is installed here too, and looks for every parameter.
+
+    Raises:
+        HeadwayError: `estimator.*`.
+    """
+    path = parameters["estimator"]
+    if find_spec(path.partition(".")[0] or "nothing") is None:
+        return
+    model = make_estimator(path, parameters.get("params", {}), 0)
+    check_parameter_names(path, sorted(model.get_params(deep=False)), parameters.get("search_space", {}))
