@@ -128,6 +128,12 @@ def _check_columns(parameters: Mapping[str, Any]) -> None:
     ]
     for key in ("slices", "groups"):
         named += [(f"evaluation.{key}", name) for name in evaluation.get(key, ()) if evaluation[key] != "auto"]
+    if isinstance(evaluation.get("dependence"), dict):
+        named.append(("evaluation.dependence", evaluation["dependence"]["column"]))
+    for gate, asked in parameters.get("gates", {}).items():
+        named += [(f"gates.{gate}", asked["column"])] if "column" in asked else []
+        column, _, value = asked.get("slice", "").partition("=")
+        named += [(f"gates.{gate}", column)] if value else []
     unknown = [f"{where} names {name!r}" for where, name in named if schema.column(name) is None]
     if split.get("target", target) != target:
         unknown.append(f"split.target is {split['target']!r}, but the contract's target is {target!r}")

@@ -9,9 +9,12 @@ import yaml
 from click.testing import CliRunner
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.state import State
 from headway.pipelines.cli import headway
 from headway.pipelines.cli.check import check_parameters
+from headway.pipelines.cli.local import LocalRun, StepEnd
 from headway.pipelines.cli.parameters import read_parameters
+from headway.pipelines.cli.summary import say_step, say_summary
 
 DEMOS = Path(__file__).resolve().parents[2] / "pipelines/demos"
 
@@ -54,6 +57,9 @@ GATE = {"kind": "metric", "metric": "roc_auc", "at_least": 0.5}
             {"evaluation": {"slices": ["colour"]}},
             "[parameters.column_unknown] The contract has no such column: evaluation",
         ),
+        ({"evaluation": {"dependence": {"column": "colour"}}}, "evaluation.dependence names 'colour'"),
+        ({"gates": {"g": {**GATE, "kind": "gap", "column": "colour"}}}, "gates.g names 'colour'"),
+        ({"gates": {"g": {**GATE, "kind": "slice", "slice": "colour=red"}}}, "gates.g names 'colour'"),
         ({"split": {"target": "colour"}}, "split.target is 'colour', but the contract's target is"),
     ],
 )
@@ -123,3 +129,36 @@ def test_the_catalogue_is_listed_and_a_component_explained():
 def test_an_unknown_demo_is_named_with_those_there_are():
     error = CliRunner().invoke(headway, ["demo", "flight"]).exception
     assert str(error).endswith("Remedy: Use one of churn, flights.")
+
+
+def test_the_summary_ends_with_a_command_that_asks_the_endpoint(tmp_path, capsys):
+    ends = [
+        StepEnd(
+            "evaluate_model",
+            "succeeded",
+            1.5,
+            {"decision": "blessed", "details": {"headline": "ROC AUC 0.7 [0.6, 0.8]"}},
+        ),
+        StepEnd(
+            "deploy_model", "succeeded", 2.0, {"details": {"endpoint": "http://x:1", "example_request": "curl -s x"}}
+        ),
+    ]
+    run = LocalRun("r1", tmp_path, State(str(tmp_path / "state")), ends, ok=True)
+    assert say_summary(run, "delivery", {})
+    lines = capsys.readouterr().out.splitlines()
+    assert "metric     ROC AUC 0.7 [0.6, 0.8]" in lines
+    assert "endpoint   http://x:1" in lines
+    assert any(line.startswith("report") and Path(line.split()[1]).is_file() for line in lines)
+    assert lines[-1] == "curl -s x"
+
+
+def test_a_failed_step_is_told_with_its_remedy_and_no_command_follows(tmp_path, capsys):
+    failed = StepEnd(
+        "ingest_data", "failed", 0.5, {"message": "There is no such file.", "remedy": "Check the address."}
+    )
+    say_step(failed)
+    assert not say_summary(LocalRun("r1", tmp_path, State(str(tmp_path / "state")), [failed]), "training", {})
+    said = capsys.readouterr().out
+    assert "FAIL  ingest_data" in said
+    assert "There is no such file.\n      remedy: Check the address.\n" in said
+    assert "curl" not in said
