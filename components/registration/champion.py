@@ -13,7 +13,7 @@ from headway.components._shared.releases import check_release, fetch_release, is
 from headway.components._shared.state import dump_json
 from headway.components._shared.steps import decided, step
 from headway.components._shared.tracking import Registration, find_champion, registered_name
-from headway.components._shared.tracking.client import Client, tracking_address
+from headway.components._shared.tracking.client import Client, is_unborn, tracking_address
 
 # Set by `headway run`: outputs that are found again by their content keep the addresses that local caching looks at.
 ARTIFACTS_VARIABLE = "HEADWAY_ARTIFACTS"
@@ -30,7 +30,8 @@ def resolve(
 ) -> Registration | None:
     """Gives the champion's model folder or the record that there is none; see the component's docstring."""
     name = registered_name(model_name, environment)
-    found = find_champion(Client(tracking_address(tracking_uri, state_uri)), model_name, environment)
+    address = tracking_address(tracking_uri, state_uri)
+    found = None if is_unborn(address) else find_champion(Client(address), model_name, environment)
     stable = os.environ.get(ARTIFACTS_VARIABLE)
     if found is None:
         reason = f"{name} has no champion yet"

@@ -66,6 +66,11 @@ def tracking_address(tracking_uri: str, state_uri: str | None) -> str:
     )
 
 
+def is_unborn(address: str) -> bool:
+    """Whether an address is a database that nobody has made yet, so that nothing can be registered in it."""
+    return address.startswith(_SQLITE) and not Path(address.removeprefix(_SQLITE)).exists()
+
+
 def without_credentials(address: str) -> str:
     """An address that may be shown and stored: user and password removed."""
     return re.sub(r"(?<=://)[^/@]+@", "", address)

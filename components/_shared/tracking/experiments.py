@@ -97,7 +97,7 @@ def forward_steps(client: Client, state: State, mlflow_run: str, run: str) -> No
         # The time goes last: a child without it is written again by the next try.
         _log(client, child_run, params={}, metrics=numbers, tags={**words, _TIME_TAG: time})
         end = start + timedelta(seconds=numbers.get("seconds", 0.0))
-        status = "FINISHED" if record["status"] == "succeeded" else "FAILED"
+        status = "FAILED" if record["status"] == "failed" else "FINISHED"
         client.set_terminated(child_run, status, _milliseconds(end))
 
 
