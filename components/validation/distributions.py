@@ -26,7 +26,8 @@ def is_class(column: ColumnProfile) -> bool:
 
 
 def rules(columns: Sequence[Column], profile: Profile, checks: Checks) -> Iterator[Rule]:
-    """Infinite values and outliers."""
+    """Repeated rows, infinite values and outliers."""
+    yield from _duplicate_rows(columns, profile, checks.duplicate_rows.max_share)
     for column in columns:
         known = profile.column(column.name)
         if known is None or known.binning == "withheld":
@@ -79,7 +80,23 @@ def drafts(columns: Sequence[Column], profile: Profile, scan: pl.LazyFrame, chec
         if "target" in column.roles:
             yield from _labels(known, checks)
     yield from _duplicate_columns(columns, profile, scan)
-    yield from _duplicate_rows(columns, profile, scan, checks)
+
+
+def _duplicate_rows(columns: Sequence[Column], profile: Profile, max_share: float) -> Iterator[Rule]:
+    """Told apart by 64-bit hashes; not looked for where one column tells all rows apart."""
+    names = [column.name for column in columns if "id" not in column.roles]
+    if not names or profile.rows in [known.distinct for name in names if (known := profile.column(name))]:
+        return
+    row = pl.struct(names).hash()
+    repeated = pl.len() - row.n_unique()
+    yield Rule(
+        "duplicate_rows",
+        None,
+        ~row.is_first_distinct(),
+        lambda count: f"{many(count, 'row')} equal to an earlier one in everything but the id.",
+        "Look whether a source was read twice; remove the repeats at ingestion, or raise max_share.",
+        suspected=pl.when(repeated > max_share * pl.len()).then(repeated).otherwise(0),
+    )
 
 
 def _outliers(column: Column, known: ColumnProfile, fence: float) -> Iterator[Rule]:
@@ -201,22 +218,3 @@ def _looks_alike(a: ColumnProfile, b: ColumnProfile) -> bool:
     )
     varies = a.counts.height > 1
     return same and varies and a.counts.equals(b.counts)
-
-
-def _duplicate_rows(columns: Sequence[Column], profile: Profile, scan: pl.LazyFrame, checks: Checks) -> Iterator[Draft]:
-    """Counted by 64-bit hashes of the rows; not at all where one column tells all rows apart."""
-    names = [column.name for column in columns if "id" not in column.roles]
-    distinct = [known.distinct for name in names if (known := profile.column(name))]
-    if checks.duplicate_rows.severity == "off" or not names or profile.rows in distinct:
-        return
-    hashes = pl.struct(names).hash()
-    count = profile.rows - int(scan.select(hashes.n_unique()).collect(engine="streaming").item())
-    if count > checks.duplicate_rows.max_share * profile.rows:
-        yield Draft(
-            "duplicate_rows",
-            f"{many(count, 'row')} equal to an earlier one in everything but the id.",
-            "Look whether a source was read twice; remove the repeats at ingestion, or raise max_share.",
-            count=count,
-            share=count / profile.rows,
-            where=~hashes.is_first_distinct(),
-        )

@@ -18,7 +18,7 @@ class Rule:
 
     Attributes:
         check: Name of the check.
-        column: The column that it is about.
+        column: The column that it is about; None for the rows as a whole.
         where: True for faulty rows.
         message: Number of faulty rows to what is said about them.
         remedy: What to do about it.
@@ -29,7 +29,7 @@ class Rule:
     """
 
     check: str
-    column: str
+    column: str | None
     where: pl.Expr
     message: Callable[[int], str]
     remedy: str
@@ -52,10 +52,10 @@ def apply(rules: Sequence[Rule], scan: pl.LazyFrame, profile: Profile, checks: C
 
 
 def _counted_in_profile(rule: Rule, profile: Profile) -> int | None:
-    column = profile.column(rule.column)
+    column = profile.column(rule.column) if rule.column else None
     if rule.known is not None or column is None or not rule.by_value or column.binning != "values":
         return rule.known
-    counts = column.counts.rename({"key": rule.column, "count": "__count"})
+    counts = column.counts.rename({"key": column.name, "count": "__count"})
     return int(counts.filter(rule.where)["__count"].sum())
 
 
