@@ -83,20 +83,26 @@ def drafts(columns: Sequence[Column], profile: Profile, scan: pl.LazyFrame, chec
 
 
 def _duplicate_rows(columns: Sequence[Column], profile: Profile, max_share: float) -> Iterator[Rule]:
-    """Told apart by 64-bit hashes; not looked for where one column tells all rows apart."""
-    names = [column.name for column in columns if "id" not in column.roles]
-    if not names or profile.rows in [known.distinct for name in names if (known := profile.column(name))]:
+    """Rows are told apart by 64-bit hashes, but compared only if not even the most varied column tells them apart."""
+    names = [column.name for column in columns if "id" not in column.roles and profile.column(column.name)]
+    if not names:
         return
-    row = pl.struct(names).hash()
-    repeated = pl.len() - row.n_unique()
+    varied = pl.col(max(names, key=lambda name: _variety(profile.column(name)))).hash()  # type: ignore[arg-type]
+    repeated = ~pl.struct(names).hash().is_first_distinct()
     yield Rule(
         "duplicate_rows",
         None,
-        ~row.is_first_distinct(),
+        repeated & (repeated.mean() > max_share),
         lambda count: f"{many(count, 'row')} equal to an earlier one in everything but the id.",
         "Look whether a source was read twice; remove the repeats at ingestion, or raise max_share.",
-        suspected=pl.when(repeated > max_share * pl.len()).then(repeated).otherwise(0),
+        suspected=pl.len() - varied.n_unique() > max_share * pl.len(),
     )
+
+
+def _variety(known: ColumnProfile) -> int:
+    """At least about so many different values."""
+    distinct = {"values": known.distinct or 0, "withheld": 0}.get(known.binning, known.rows)
+    return distinct - known.nulls
 
 
 def _outliers(column: Column, known: ColumnProfile, fence: float) -> Iterator[Rule]:
