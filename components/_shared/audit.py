@@ -21,6 +21,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State, dump_json, run_id
@@ -50,16 +51,15 @@ def record_event(
         action: What was done, such as `verdict`, `registered`, `deployed`, `rolled_back`.
         model_digest: Of the model version, where there is one.
         evidence: JSON values that justify the action.
-        once_by: Keys of the evidence. An event of this very run about the same action and model that has the same
-            values there is returned instead of a second one: a step that is tried again decides nothing twice.
+        once_by: Keys of the evidence, or `run_id`. An event among the latest with the same action, model and values
+            there is returned instead of a second one: a step that is tried again, or two runs that do the same at the
+            same time, decide nothing twice. With `run_id`, and outside a run, every event is one of its own.
 
     Raises:
         HeadwayError: `audit.busy` when other writers win the next number 50 times in a row.
     """
     for attempt in range(_ATTEMPTS):
         last = _last_number(state, model_name)
-        if once_by and (earlier := _earlier(state, model_name, last, action, model_digest, evidence, once_by)):
-            return f"{earlier}:{_witness(state, model_name, earlier)}"
         previous = _witness(state, model_name, last) if last else ""
         event = {
             "schema_version": 1,
@@ -73,6 +73,8 @@ def record_event(
             "evidence": dict(evidence),
             "previous_sha256": previous,
         }
+        if earlier := _earlier(state, model_name, last, event, once_by):
+            return f"{earlier}:{_witness(state, model_name, earlier)}"
         if state.storage.create(_key("events", model_name, last + 1), dump_json(event)):
             return f"{last + 1}:{_witness(state, model_name, last + 1)}"
         time.sleep(min(1.0, 0.01 * 2**attempt) * secrets.randbelow(1000) / 1000)
@@ -82,23 +84,21 @@ def record_event(
 
 
 def _earlier(
-    state: State,
-    model_name: str,
-    last: int,
-    action: str,
-    model_digest: str | None,
-    evidence: Mapping[str, object],
-    once_by: Sequence[str],
+    state: State, model_name: str, last: int, event: Mapping[str, object], once_by: Sequence[str]
 ) -> int | None:
-    """Number of the same event of this run among the latest."""
-    run = run_id()
-    wanted = json.loads(dump_json({key: evidence[key] for key in once_by}))
-    for number in range(last, max(last - _RECENT, 0), -1) if run else ():
-        event = _parsed(state.storage.read(_key("events", model_name, number)))
-        same = (event.get("run_id"), event.get("action"), event.get("model_digest")) == (run, action, model_digest)
-        if same and wanted.items() <= dict(event["evidence"]).items():  # type: ignore[call-overload]
+    """Number of the same event among the latest."""
+    wanted = _facts(json.loads(dump_json(event)), once_by)
+    if not once_by or ("run_id" in once_by and event["run_id"] is None):
+        return None
+    for number in range(last, max(last - _RECENT, 0), -1):
+        if _facts(_parsed(state.storage.read(_key("events", model_name, number))), once_by) == wanted:
             return number
     return None
+
+
+def _facts(event: Mapping[str, Any], keys: Sequence[str]) -> list[object]:
+    facts = {**event.get("evidence", {}), "run_id": event.get("run_id")}
+    return [event.get("action"), event.get("model_digest"), *(facts.get(key) for key in keys)]
 
 
 def _actor() -> str:

@@ -168,7 +168,7 @@ def _slice_outcomes(result: Result) -> tuple[SliceOutcome, ...]:
 def _record(state: State, model_name: str, verdict: Verdict) -> None:
     evidence = verdict.model_dump(mode="json", exclude={"model_digest", "time", "run_id"})
     # Not by the figures: a second try measures other latencies.
-    same = ("blessed", "reason", "data_fingerprint", "golden_fingerprint", "champion_digest")
+    same = ("run_id", "blessed", "reason", "data_fingerprint", "golden_fingerprint", "champion_digest")
     record_event(state, model_name, "verdict", model_digest=verdict.model_digest, evidence=evidence, once_by=same)
 
 

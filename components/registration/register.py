@@ -68,7 +68,7 @@ def register(
             "refused",
             model_digest=judged.model_digest,
             evidence=evidence,
-            once_by=("registered_model", "reason"),
+            once_by=("run_id", "registered_model", "reason"),
         )
     facts = replace(facts, registration=result)
     write_card(facts, card.path)

@@ -56,7 +56,8 @@ def register_version(
     if created == version:
         outcome, reason = ("registered", registration.reason)
     result = registration.model_copy(update={"outcome": outcome, "reason": reason, "version": str(version)})
-    audit_once(client, state, result, "registered", {"reason": registration.reason})
+    once = ("registered_model", "version")  # also where another run is just writing the same event
+    audit_once(client, state, result, "registered", {"reason": registration.reason}, once)
     return result
 
 

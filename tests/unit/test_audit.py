@@ -204,7 +204,9 @@ def test_events_are_plain_json_that_other_tools_can_read(state: State) -> None:
 def test_a_step_that_is_tried_again_records_its_decision_once(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     def judge(auc: float, reason: str) -> str:
         evidence = {"auc": auc, "reason": reason}
-        return record_event(state, "flights", "verdict", model_digest="a" * 64, evidence=evidence, once_by=("reason",))
+        return record_event(
+            state, "flights", "verdict", model_digest="a" * 64, evidence=evidence, once_by=("run_id", "reason")
+        )
 
     monkeypatch.setenv(RUN_ID_VARIABLE, "run-7")
     first = judge(0.7, "good")
@@ -214,3 +216,15 @@ def test_a_step_that_is_tried_again_records_its_decision_once(state: State, monk
     monkeypatch.setenv(RUN_ID_VARIABLE, "run-8")
     assert judge(0.7, "good") != first
     assert [event["action"] for event in verify_events(state, "flights")] == ["verdict", "registered", *["verdict"] * 2]
+
+
+def test_writers_of_the_same_fact_at_the_same_time_leave_one_event(state: State) -> None:
+    def register(version: int) -> str:
+        evidence = {"version": version}
+        return record_event(
+            state, "flights", "registered", model_digest="a" * 64, evidence=evidence, once_by=("version",)
+        )
+
+    with ThreadPoolExecutor(6) as pool:
+        receipts = list(pool.map(register, [1, 2] * 6))
+    assert len(verify_events(state, "flights", receipts)) == len(set(receipts)) == 2

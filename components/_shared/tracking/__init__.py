@@ -13,7 +13,7 @@ returned, kept in the version's tag `previous_champion` and in the audit event `
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -199,7 +199,12 @@ def aliases_of(client: Client, name: str) -> dict[str, str]:
 
 
 def audit_once(
-    client: Client, state: State, registration: Registration, action: str, evidence: Mapping[str, object]
+    client: Client,
+    state: State,
+    registration: Registration,
+    action: str,
+    evidence: Mapping[str, object],
+    once_by: Sequence[str] = (),
 ) -> None:
     """Records an event about a version unless it has one: a step killed in between records it on its next try.
 
@@ -214,6 +219,7 @@ def audit_once(
         action,
         model_digest=registration.model_digest,
         evidence={"registered_model": name, "version": version, **evidence},
+        once_by=once_by,
     )
     client.set_model_version_tag(name, version, tag, event)
 
