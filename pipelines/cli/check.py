@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,6 +81,7 @@ def check_parameters(pipeline: str, parameters: Mapping[str, Any]) -> None:
         )
     checked_model_name(parameters["model_name"])
     _check_models(parameters)
+    _check_files(parameters["source"]["uris"])
     _check_columns(parameters)
     _check_metrics(parameters)
     _check_estimator({"estimator": inputs["estimator"].default, **parameters})
@@ -109,6 +110,22 @@ def _check_models(parameters: Mapping[str, Any]) -> None:
             "parameters.invalid",
             " ".join(fault.message for fault in faults),
             remedy=" ".join(fault.remedy for fault in faults),
+        )
+
+
+def _check_files(uris: Sequence[str]) -> None:
+    """Looks for local files and folders that are named without a pattern.
+
+    Raises:
+        HeadwayError: `parameters.file_missing`.
+    """
+    missing = [uri for uri in uris if "://" not in uri and not set("*?[") & set(uri) and not Path(uri).exists()]
+    if missing:
+        raise HeadwayError(
+            "parameters.file_missing",
+            "There is no such file or folder.",
+            value=missing,
+            remedy="Check the address; `./` in a parameter file is relative to that file.",
         )
 
 

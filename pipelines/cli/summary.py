@@ -23,6 +23,8 @@ def say_step(end: StepEnd) -> None:
     )
     click.echo(f"{click.style(mark, fg=colour)}  {end.step:<17} {end.seconds:6.1f} s  {told}")
     if end.status == "failed":
+        if end.record.get("value") is not None:
+            click.echo(f"      given:  {end.record['value']}")
         click.echo(f"      remedy: {end.record.get('remedy', 'see the log')}")
 
 

@@ -42,6 +42,7 @@ GATE = {"kind": "metric", "metric": "roc_auc", "at_least": 0.5}
             {"modle_name": "x"},
             "[parameters.invalid] The parameters do not fit the pipeline 'delivery': unknown parameter",
         ),
+        ({"source": {"uris": ["absent.csv"]}}, "There is no such file or folder. Given: ['absent.csv']"),
         ({"gates": [GATE]}, "parameter 'gates' must be Dict, not list"),
         ({"model_name": 7}, "parameter 'model_name' must be String, not int"),
         ({"model_name": "My Model"}, "[model.name_invalid] This cannot be a model's name. Given: 'My Model'."),
