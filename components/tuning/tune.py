@@ -44,7 +44,8 @@ def tune(
     state_uri: str | None = None,
 ) -> None:
     """Searches parameters and writes the best ones; see the component's docstring."""
-    space = parse(SearchSpace, search_space, parameter="search_space").root
+    # KFP passes a mapping in any order; the sampler draws in this one.
+    space = dict(sorted(parse(SearchSpace, search_space, parameter="search_space").root.items()))
     plan = parse(Study, study, parameter="study")
     spec = TrialSpec(
         data=train_data.path,
