@@ -7,15 +7,12 @@ from dataclasses import dataclass, field
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.statistics import Difference, Interval
-from headway.components._shared.statistics.metrics import Task, metrics_of
+from headway.components._shared.statistics.metrics import TASK_METRICS, Task, metrics_of
 from headway.components._shared.verdicts import GateOutcome
 from headway.components.evaluation.config import GainGate, GapGate, Gate, Gates, MetricGate, SliceGate
-from headway.components.evaluation.speed import OPERATIONAL
 
 WORST = "worst"
 NO_GATES = "No gates are configured, so nothing vouches for the model."
-# Measured beside the metrics of a task, on all rows only.
-CALIBRATION_ERROR = "ece"
 
 
 @dataclass(frozen=True)
@@ -77,14 +74,13 @@ def check_gates(gates: Gates, task: Task, columns: Collection[str], *, costs_sta
     """
     metrics = metrics_of(task)
     for name, gate in gates.root.items():
-        overall = isinstance(gate, MetricGate)
-        known = [*metrics, *((_calibrated(task) + list(OPERATIONAL)) if overall else [])]
+        known = TASK_METRICS[task] if isinstance(gate, MetricGate) else tuple(metrics)
         if gate.metric not in known:
             raise HeadwayError(
                 "gate.metric_unknown",
-                f"Gate {name!r} asks for a metric that {_article(gate)} on a {task} model does not know.",
+                f"Gate {name!r} is {_article(gate)} on a metric that a {task} model does not have.",
                 value=gate.metric,
-                remedy=f"Use one of {', '.join(known)}.",
+                remedy=f"Metrics of {task} models for such a gate: {', '.join(known)}.",
             )
         needs_direction = isinstance(gate, GainGate) or (isinstance(gate, SliceGate) and gate.slice == WORST)
         if needs_direction and metrics[gate.metric].better is None:
@@ -132,10 +128,6 @@ def check_slices(gates: Gates, known: Collection[str], shown: Sequence[str]) -> 
                 value=gate.slice,
                 remedy=f"Name one of {', '.join(there[:30])}.",
             )
-
-
-def _calibrated(task: Task) -> list[str]:
-    return [] if task == "regression" else [CALIBRATION_ERROR]
 
 
 def _article(gate: Gate) -> str:

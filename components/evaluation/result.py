@@ -9,11 +9,11 @@ import polars as pl
 
 from headway.components._shared.artifacts import ModelManifest
 from headway.components._shared.statistics import Difference, Interval
-from headway.components._shared.statistics.metrics import Metric, Outcomes, metrics_of
+from headway.components._shared.statistics.metrics import CALIBRATION_ERROR, Metric, Outcomes, metrics_of
 from headway.components.evaluation.calibration import Calibration
 from headway.components.evaluation.champion import Comparison
 from headway.components.evaluation.config import Evaluation
-from headway.components.evaluation.gates import CALIBRATION_ERROR, WORST, Evidence
+from headway.components.evaluation.gates import WORST, Evidence
 from headway.components.evaluation.groups import Gap
 from headway.components.evaluation.measure import Measured
 from headway.components.evaluation.rows import Blocks

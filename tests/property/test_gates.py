@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headway.components._shared.errors import HeadwayError
 from headway.components._shared.statistics import Difference, Interval
+from headway.components._shared.statistics.metrics import LABELS, TASK_METRICS
 from headway.components.evaluation.config import Gates
 from headway.components.evaluation.gates import NO_GATES, Evidence, blessing, check_gates, check_slices, decide
 
@@ -144,16 +146,25 @@ def test_no_champion_is_said_in_words_and_never_a_win(policy, passed):
         (
             {"kind": "metric", "metric": "auc", "at_least": 0.5},
             "binary",
-            "[gate.metric_unknown] Gate 'g' asks for a metric that a metric gate on a binary model does not know. "
+            "[gate.metric_unknown] Gate 'g' is a metric gate on a metric that a binary model does not have. "
             "Given: 'auc'. "
-            "Remedy: Use one of roc_auc, ",
+            "Remedy: Metrics of binary models for such a gate: roc_auc, ",
         ),
         ({"kind": "metric", "metric": "rmse", "at_most": 1}, "binary", "[gate.metric_unknown]"),
+        (
+            {"kind": "metric", "metric": "roc_auc", "at_least": 0.5},
+            "regression",
+            "[gate.metric_unknown] Gate 'g' is a metric gate on a metric that a regression model does not have. "
+            "Given: 'roc_auc'. Remedy: Metrics of regression models for such a gate: mae, rmse, r2, bias, "
+            "calibration_slope, latency_p50_ms, latency_p99_ms, batch_ms, size_mb.",
+        ),
+        ({"kind": "metric", "metric": "recall", "at_least": 0.5}, "multiclass", "[gate.metric_unknown]"),
         ({"kind": "metric", "metric": "ece", "at_most": 1}, "regression", "[gate.metric_unknown]"),
         (
             {"kind": "gain", "metric": "latency_p99_ms"},
             "binary",
-            "[gate.metric_unknown] Gate 'g' asks for a metric that a gain gate",
+            "[gate.metric_unknown] Gate 'g' is a gain gate on a metric that a binary model does not have. "
+            "Given: 'latency_p99_ms'. Remedy: Metrics of binary models for such a gate: roc_auc, ",
         ),
         (
             {"kind": "gain", "metric": "selection_rate"},
@@ -183,6 +194,17 @@ def test_a_gate_that_can_never_be_measured_is_refused_before_anything_is_compute
     with pytest.raises(Exception) as caught:
         check_gates(one(gate), task, ["origin"], costs_stated=False)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("task", list(TASK_METRICS))
+def test_what_is_told_of_a_task_is_exactly_what_its_metric_gates_take(task):
+    for name in LABELS:
+        gates = one({"kind": "metric", "metric": name, "at_most": 1})
+        if name in TASK_METRICS[task]:
+            check_gates(gates, task, [], costs_stated=True)
+        else:
+            with pytest.raises(HeadwayError, match="gate.metric_unknown"):
+                check_gates(gates, task, [], costs_stated=True)
 
 
 def test_a_gate_on_a_value_that_does_not_occur_names_those_that_do():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -306,11 +306,24 @@ METRICS = (
     ),
 )
 
-# Everything that a verdict may hold, for people.
-LABELS = {metric.name: metric.label for metric in METRICS} | {
-    "ece": "Calibration error (ECE)",
+# Measured beside the metrics of a task, on all rows only.
+CALIBRATION_ERROR = "ece"
+OPERATIONAL_LABELS = {
     "latency_p50_ms": "Latency of one row, median (ms)",
     "latency_p99_ms": "Latency of one row, 99 % (ms)",
     "batch_ms": "Latency of 1,000 rows, median (ms)",
     "size_mb": "Size on disk (MB)",
+}
+
+# Everything that a verdict may hold, for people.
+LABELS = {m.name: m.label for m in METRICS} | {CALIBRATION_ERROR: "Calibration error (ECE)"} | OPERATIONAL_LABELS
+
+# What a gate on all rows may ask of a model of each task; the other kinds of gates take those of `metrics_of` only.
+TASK_METRICS: dict[str, tuple[str, ...]] = {
+    task: (
+        *(metric.name for metric in METRICS if task in metric.tasks),
+        *((CALIBRATION_ERROR,) if task in CLASSIFICATION else ()),
+        *OPERATIONAL_LABELS,
+    )
+    for task in get_args(Task)
 }
