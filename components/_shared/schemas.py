@@ -18,9 +18,6 @@ from headway.components._shared.state import dump_json
 Type = Literal["integer", "number", "string", "boolean", "date", "datetime"]
 Role = Literal["id", "time", "label_time", "target", "group", "entity", "subject", "personal"]
 
-# A feature is any column without one of these roles; `group` and `subject` columns may be features.
-NOT_FEATURES: frozenset[Role] = frozenset({"id", "time", "label_time", "target", "entity", "personal"})
-
 
 class Column(Config):
     """One column and what is expected of it.
@@ -28,7 +25,9 @@ class Column(Config):
     Attributes:
         name: As in the data.
         type: `integer`, `number`, `string`, `boolean`, `date` or `datetime` (UTC).
-        roles: What the column is for; none means feature.
+        roles: What the column is for; a column without a role is a feature, one with any role is not. A column can be
+            sliced by without a role; one that keeps rows together (`group`) and is a feature too is taken twice at
+            ingestion, such as `store, store AS store_group`.
         nullable: Whether a value may be missing.
         max_null_share: Largest allowed share of missing values, 0 to 1.
         unique: Whether a value may occur only once.
@@ -111,8 +110,11 @@ class Schema(Config):
         )
 
     def features(self) -> list[Column]:
-        """The columns that a model may learn from, in order."""
-        return [c for c in self.columns if not NOT_FEATURES.intersection(c.roles)]
+        """The columns that a model may learn from, in order: those without a role.
+
+        Roles say whose a row is, when it was and how it ended; what is learned from that does not hold for others.
+        """
+        return [c for c in self.columns if not c.roles]
 
     def column(self, name: str) -> Column | None:
         """The column of that name, if there is one."""

@@ -119,7 +119,7 @@ def read_rows(dataset: Dataset, schema: Schema, *, classifier: bool) -> Rows:
             "training.no_features",
             "No feature says anything: every one is constant or empty." if inputs else "The schema has no feature.",
             value=[f.name for f in inputs] or None,
-            remedy="A feature is a column without the roles id, time, label_time, target, entity and personal.",
+            remedy="A feature is a column without a role in the schema.",
         )
     return rows
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from headway.components._shared.profiles import Profile
 from headway.components._shared.profiles.columns import ColumnProfile
-from headway.components._shared.schemas import NOT_FEATURES, Column
+from headway.components._shared.schemas import Column
 from headway.components.validation.config import Checks
 from headway.components.validation.expectations import FEWEST
 from headway.components.validation.findings import Draft, many
@@ -67,7 +67,7 @@ def drafts(columns: Sequence[Column], profile: Profile, scan: pl.LazyFrame, chec
                 column=column.name,
                 count=known.rows,
             )
-        elif known.distinct == 1 and not NOT_FEATURES.intersection(column.roles):
+        elif known.distinct == 1 and not column.roles:
             yield Draft(
                 "constant",
                 f"Column {column.name!r} has one value only; nothing can be learned from it.",
@@ -194,8 +194,9 @@ def _labels(known: ColumnProfile, checks: Checks) -> Iterator[Draft]:
 
 
 def _duplicate_columns(columns: Sequence[Column], profile: Profile, scan: pl.LazyFrame) -> Iterator[Draft]:
-    """Pairs whose profiles are equal are compared row by row."""
-    kept = [known for column in columns if (known := profile.column(column.name)) and known.binning != "withheld"]
+    """Pairs of features, or with the target, whose profiles are equal are compared row by row."""
+    learned = [column for column in columns if not {*column.roles} - {"target"}]
+    kept = [known for column in learned if (known := profile.column(column.name)) and known.binning != "withheld"]
     pairs = [(a.name, b.name) for a, b in combinations(kept, 2) if _looks_alike(a, b)]
     if not pairs:
         return

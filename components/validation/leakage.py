@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from headway.components._shared.profiles import Profile
-from headway.components._shared.schemas import NOT_FEATURES, Column
+from headway.components._shared.schemas import Column
 from headway.components.validation.config import Checks
 from headway.components.validation.distributions import is_class
 from headway.components.validation.findings import Draft
@@ -29,7 +29,7 @@ def drafts(columns: Sequence[Column], profile: Profile, checks: Checks) -> Itera
     rows = profile.sample.filter(pl.col(target).is_not_null())
     outcomes = _outcomes(rows[target], is_class(profile.column(target)))  # type: ignore[arg-type]
     for column in columns:
-        if NOT_FEATURES.intersection(column.roles) or column.name not in rows.columns:
+        if column.roles or column.name not in rows.columns:
             continue
         strength = max((_strength(_codes(rows[column.name]), outcome) for outcome in outcomes), default=0.0)
         if strength >= checks.leakage.min_strength:

@@ -80,6 +80,19 @@ def refusal(home, tmp_path, **given):
     return str(caught.value)
 
 
+def test_a_group_is_no_feature_but_slices_gaps_and_blocks_are_made_of_it(home, tmp_path):
+    _, manifest = trained(tmp_path / "grouped", customers(1500), customer_schema(contract=("group",)))
+    assert [feature.name for feature in manifest.features] == ["charge", "months", "paperless"]
+    gates = {
+        "month": {"kind": "slice", "metric": "accuracy", "slice": "contract=month", "at_least": 0.2},
+        "contracts": {"kind": "gap", "metric": "recall", "column": "contract", "at_most": 1.0},
+    }
+    settings = {"latency_calls": 20, "slices": ["contract"], "groups": ["contract"]}
+    run = Run(tmp_path, tmp_path, model="grouped/model", data=home / "test", gates=gates, evaluation=settings)
+    assert run.found.reason == "2 of 2 gates passed."
+    assert "contract=two years" in {s.slice for s in run.found.slices}
+
+
 def test_a_good_model_is_blessed_and_the_verdict_is_bound_to_its_bytes(home, tmp_path, monkeypatch):
     monkeypatch.setenv("HEADWAY_RUN_ID", "run-1")
     run = Run(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import polars as pl
 import pytest
 
 from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.schemas import Column, Schema, read_schema, require_columns, type_of, write_schema
+from headway.components._shared.schemas import Column, Role, Schema, read_schema, require_columns, type_of, write_schema
 
 SCHEMA = Schema(
     curated_by="data team",
@@ -31,8 +33,14 @@ def test_the_digest_names_the_contract_and_not_who_stands_for_it():
     assert SCHEMA.model_copy(update={"version": 2}).digest() != SCHEMA.digest()
 
 
-def test_features_are_the_columns_without_a_role_that_forbids_it():
-    assert [column.name for column in SCHEMA.features()] == ["carrier", "group"]
+def test_features_are_the_columns_without_a_role():
+    assert [column.name for column in SCHEMA.features()] == ["carrier"]
+
+
+@pytest.mark.parametrize("role", get_args(Role))
+def test_whose_a_row_is_when_it_was_and_how_it_ended_is_no_feature(role):
+    schema = Schema(columns=(Column(name="a", type="string"), Column(name="b", type="string", roles=(role,))))
+    assert [column.name for column in schema.features()] == ["a"]
 
 
 def test_a_role_that_one_column_must_have_is_asked_for_by_name():

@@ -282,6 +282,8 @@ def test_equal_columns_are_found(tmp_path):
     contract = {**CONTRACT, "columns": [*CONTRACT["columns"], {"name": "miles", "type": "integer"}]}
     run = Run(tmp_path, trips().with_columns(miles="distance"), contract)
     assert run.one("duplicate_columns")["message"] == "Column 'miles' equals column 'distance' in every row."
+    group = {**contract, "columns": [*CONTRACT["columns"], {"name": "miles", "type": "integer", "roles": ["group"]}]}
+    assert Run(tmp_path / "group", trips().with_columns(miles="distance"), group).findings == [], "learned only once"
     shuffled = trips().with_columns(miles=pl.col("distance").shuffle(seed=1))
     assert Run(tmp_path / "other", shuffled, contract).findings == []
 
