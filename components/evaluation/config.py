@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, RootModel, model_validator
 
@@ -164,5 +164,25 @@ class GainGate(_Gate):
 Gate = MetricGate | SliceGate | GapGate | GainGate
 
 
+# A field that only one kind of gate has.
+_TELLING = {"slice": "slice", "column": "gap", "test": "gain", "margin": "gain", "without_champion": "gain"}
+
+
+def _with_kind(gate: Any) -> Any:
+    if not isinstance(gate, dict) or "kind" in gate:
+        return gate
+    told = {kind for field, kind in _TELLING.items() if field in gate} or {"metric"}
+    return {"kind": told.pop(), **gate} if len(told) == 1 else gate
+
+
 class Gates(RootModel[dict[Name, Annotated[Gate, Field(discriminator="kind")]]]):
-    """What a model must pass: the gate's name to the gate. None configured means not blessed."""
+    """What a model must pass: the gate's name to the gate. None configured means not blessed.
+
+    A gate without a `kind` has the one that its fields tell: with `slice` a slice gate, with `column` a gap gate, with
+    `test`, `margin` or `without_champion` a gain gate, else a metric gate.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kinds(cls, given: Any) -> Any:
+        return {name: _with_kind(gate) for name, gate in given.items()} if isinstance(given, dict) else given

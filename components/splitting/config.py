@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from headway.components._shared.config import Config
-from headway.components._shared.errors import HeadwayError
+from headway.components._shared.config import Config, readable
 from headway.components._shared.times import parse_duration, parse_time
 
 
@@ -42,12 +41,12 @@ class Split(Config):
     @field_validator("test_start")
     @classmethod
     def _is_a_time(cls, value: str | None) -> str | None:
-        return value if value is None else _readable(parse_time, value)
+        return readable(parse_time, value)
 
     @field_validator("embargo")
     @classmethod
     def _is_a_duration(cls, value: str) -> str:
-        return _readable(parse_duration, value)
+        return readable(parse_duration, value)
 
     @model_validator(mode="after")
     def _belongs_to_its_strategy(self) -> Split:
@@ -61,11 +60,3 @@ class Split(Config):
         if self.test_start is not None and "test_share" in self.model_fields_set:
             raise ValueError("give test_start or test_share, not both")
         return self
-
-
-def _readable(read: object, value: str) -> str:
-    try:
-        read(value)  # type: ignore[operator]
-    except HeadwayError as error:
-        raise ValueError(f"{error.message} {error.remedy}") from None
-    return value

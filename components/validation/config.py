@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from headway.components._shared.config import Config
-from headway.components._shared.errors import HeadwayError
+from headway.components._shared.config import Config, readable
 from headway.components._shared.times import parse_duration, parse_time
 
 Severity = Literal["error", "warning", "info", "off"]
-
-
-def _readable(read: Callable[[str], object], value: str | None) -> str | None:
-    try:
-        if value is not None:
-            read(value)
-    except HeadwayError as error:
-        raise ValueError(f"{error.message} {error.remedy}") from None
-    return value
 
 
 class Check(Config):
@@ -139,7 +128,7 @@ class Freshness(ErrorCheck):
     @field_validator("max_age")
     @classmethod
     def _is_a_duration(cls, value: str | None) -> str | None:
-        return _readable(parse_duration, value)
+        return readable(parse_duration, value)
 
 
 class Window(ErrorCheck):
@@ -156,7 +145,7 @@ class Window(ErrorCheck):
     @field_validator("start", "end")
     @classmethod
     def _is_a_time(cls, value: str | None) -> str | None:
-        return _readable(parse_time, value)
+        return readable(parse_time, value)
 
 
 class Completeness(WarningCheck):
@@ -173,7 +162,7 @@ class Completeness(WarningCheck):
     @field_validator("interval")
     @classmethod
     def _is_a_duration(cls, value: str | None) -> str | None:
-        return _readable(parse_duration, value)
+        return readable(parse_duration, value)
 
 
 class Checks(Config):
@@ -250,7 +239,7 @@ class Checks(Config):
     @field_validator("as_of")
     @classmethod
     def _is_a_time(cls, value: str | None) -> str | None:
-        return _readable(parse_time, value)
+        return readable(parse_time, value)
 
     def severity(self, name: str) -> Severity:
         """Severity of a check by its name."""

@@ -116,7 +116,7 @@ def test_a_record_that_cannot_be_read_costs_the_details_only(state: State, said:
 
 
 def test_the_log_is_told_before_bad_alerts_are_refused(state: State, said: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(HeadwayError, match=r"alerts.webhook.url: Extra inputs are not permitted"):
+    with pytest.raises(HeadwayError, match=r"alerts.webhook.url: there is no such field"):
         notify(FAILED, "flights", alerts={"webhook": {"url": "https://example.org"}}, state_uri=state.uri)
 
     assert "flights: run run-1 failed." in said.text

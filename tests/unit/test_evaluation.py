@@ -377,7 +377,7 @@ def test_unusable_rows_are_refused_in_words(home, tmp_path, change, message):
         ({"evaluation": {"costs": {"false_positive": 1}}}, "[config.invalid] Parameter 'evaluation' is not valid:"),
         (
             {"evaluation": {"threshold": 0.3, "costs": {"false_positive": 1, "false_negative": 1}}},
-            "[config.invalid] Parameter 'evaluation' is not valid: evaluation: Value error, give `costs` or",
+            "[config.invalid] Parameter 'evaluation' is not valid: evaluation: give `costs` or",
         ),
         ({"evaluation": {"confidnce": 0.9}}, "[config.invalid]"),
         ({"model_name": "Churn!"}, "[model.name_invalid]"),

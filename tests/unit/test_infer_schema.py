@@ -150,7 +150,7 @@ def test_only_what_the_data_needs_otherwise_is_changed(tmp_path):
     ("roles", "message"),
     [
         ({"target": "label"}, r"\[data.column_missing\] The data lacks the column 'label'"),
-        ({"label": "late"}, "roles.label: Extra inputs are not permitted"),
+        ({"label": "late"}, "roles.label: there is no such field"),
     ],
 )
 def test_roles_that_cannot_be_given_are_refused(tmp_path, roles, message):

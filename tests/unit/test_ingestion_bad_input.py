@@ -353,7 +353,7 @@ class TestChoices:
 
     def test_an_unknown_key_is_refused(self, tmp_path: Path) -> None:
         refused(
-            tmp_path, r"config.invalid.*source.uri: Extra inputs.*Allowed fields.*uris", tmp_path / "x.csv", uri="x"
+            tmp_path, r"config.invalid.*source.uri: there is no such field; did you mean 'uris'.*Fields of source: uris", tmp_path / "x.csv", uri="x"
         )
 
 

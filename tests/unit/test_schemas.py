@@ -59,8 +59,8 @@ def test_a_role_that_one_column_must_have_is_asked_for_by_name():
         ({"type": "string", "minimum": 1}, "minimum and maximum belong to integer and number columns"),
         ({"type": "integer", "pattern": "a"}, "pattern belongs to string columns"),
         ({"type": "string", "pattern": "("}, "pattern is not a regular expression: error: unclosed group"),
-        ({"type": "text"}, "schema.columns.0.type: Input should be 'integer'"),
-        ({"type": "string", "roles": ["label"]}, "schema.columns.0.roles.0: Input should be 'id'"),
+        ({"type": "text"}, "schema.columns.0.type: must be 'integer'"),
+        ({"type": "string", "roles": ["label"]}, "schema.columns.0.roles.0: must be 'id'"),
         ({"type": "string", "max_null_share": 2}, "less than or equal to 1"),
     ],
 )

@@ -486,9 +486,9 @@ def test_a_contract_may_lie_elsewhere_and_be_bound_by_its_hash(tmp_path):
 @pytest.mark.parametrize(
     ("checks", "message"),
     [
-        ({"null": "error"}, "checks.null: Extra inputs are not permitted"),
-        ({"nulls": "fatal"}, "checks.nulls.severity: Input should be 'error', 'warning', 'info' or 'off'"),
-        ({"shift": {"psi": 1}}, "checks.shift.psi: Extra inputs"),
+        ({"null": "error"}, "checks.null: there is no such field"),
+        ({"nulls": "fatal"}, "checks.nulls: must be 'error', 'warning', 'info' or 'off'"),
+        ({"shift": {"psi": 1}}, "checks.shift.psi: there is no such field; did you mean 'min_psi'"),
         ({"freshness": {"max_age": "soon"}}, "checks.freshness.max_age: .*not a duration"),
         ({"window": {"start": "soon"}}, "checks.window.start: .*not an ISO 8601 time"),
         ({"as_of": "[[ScheduledTime]]"}, "checks.as_of: .*KFP macro arrived unreplaced"),
