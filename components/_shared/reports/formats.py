@@ -36,6 +36,11 @@ def number(value: float | None, decimals: int | None = None) -> str:
     return shown.replace("-", "−")
 
 
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """`1 row`, `2,000 rows`, `1 class`, `3 classes`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 def percent(value: float | None, digits: int = 1) -> str:
     """A share of 0 to 1 as `12.3%`."""
     return NOTHING if value is None or not math.isfinite(value) else f"{100 * value:,.{digits}f}%".replace("-", "−")
