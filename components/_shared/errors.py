@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class HeadwayError(Exception):
     """A failure that a user can act on.
@@ -26,6 +28,15 @@ class HeadwayError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.code, self.message, self.value, self.remedy)
+
+
+def raise_together(code: str, faults: Sequence[HeadwayError]) -> None:
+    """Raises what was found: one error as it is, several as one of this code that tells each of them."""
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        told = "".join(f"\n  {number}. {fault}" for number, fault in enumerate(faults, start=1))
+        raise HeadwayError(code, f"There are {len(faults)} problems:{told}\n", remedy="Mend each as it says.")
 
 
 def _rebuild(kind: type[HeadwayError], code: str, message: str, value: object, remedy: str) -> HeadwayError:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field, model_validator
+import polars as pl
+from pydantic import Field, field_validator, model_validator
 
-from headway.components._shared.config import Config
+from headway.components._shared.config import Config, readable
+from headway.components._shared.errors import HeadwayError, raise_together
 from headway.components._shared.schemas import Type
 from headway.components._shared.times import parse_time
 
@@ -50,6 +53,11 @@ class Source(Config):
     sample: float = Field(default=1.0, gt=0, le=1)
     data_uri: str | None = None
 
+    @field_validator("start", "end")
+    @classmethod
+    def _is_a_time(cls, value: str | None) -> str | None:
+        return readable(parse_time, value)
+
     @model_validator(mode="after")
     def _consistent(self) -> Source:
         if (self.start or self.end) and not self.time_column:
@@ -60,3 +68,60 @@ class Source(Config):
         if self.id_column and self.id_columns:
             raise ValueError("give id_column or id_columns, not both")
         return self
+
+    @model_validator(mode="after")
+    def _expressions_are_rowwise(self) -> Source:
+        faults, names = [], []
+        for expression in (*self.columns, *([self.row_filter] if self.row_filter else [])):
+            try:
+                names.append(output_name(expression))
+            except HeadwayError as error:
+                faults.append(error)
+        raise_together("source.bad_expression", faults)
+        made = names[: len(self.columns)]
+        if twice := sorted({name for name in made if made.count(name) > 1}):
+            raise HeadwayError(
+                "source.bad_expression",
+                f"source.columns makes duplicate columns: {', '.join(map(repr, twice))}.",
+                value=list(self.columns),
+                remedy="Give each expression a name of its own with AS.",
+            )
+        return self
+
+    def made_columns(self) -> list[str] | None:
+        """Names of the Dataset's columns; None where every raw column is taken, which only the files know."""
+        if not self.columns:
+            return None
+        return list(dict.fromkeys([self.id_column or "id", *map(output_name, self.columns)]))
+
+
+def output_name(expression: str) -> str:
+    """The name of an expression's column. It sees one piece of the data at a time, so a sum over rows is refused.
+
+    Raises:
+        HeadwayError: `source.bad_expression`, `source.not_rowwise`.
+    """
+    # polars reads IN lists only beside a frame; for this question they are like any other test of a column.
+    alone = re.sub(r"(?i)\bIN\s*\([^()]*\)", "IS NULL", expression)
+    try:
+        parsed = pl.sql_expr(alone)
+    except pl.exceptions.PolarsError as error:
+        raise HeadwayError(
+            "source.bad_expression",
+            f"This is not an SQL expression: {str(error).partition(chr(10))[0]}.",
+            value=expression,
+            remedy="Write a column's name, or an expression with a name such as arr_delay > 15 AS late.",
+        ) from None
+    if not _is_rowwise(parsed):
+        raise HeadwayError(
+            "source.not_rowwise",
+            "The expression needs more than one row.",
+            value=expression,
+            remedy="Use what stands in the row itself; sums, ranks and the like belong in a feature step.",
+        )
+    return parsed.meta.output_name()
+
+
+def _is_rowwise(expression: pl.Expr) -> bool:
+    plain = expression.meta.undo_aliases()
+    return plain.meta.is_row_separable() and all(_is_rowwise(part) for part in plain.meta.pop())

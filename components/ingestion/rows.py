@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -55,16 +54,6 @@ class Chooser:
 
     def __post_init__(self) -> None:
         source = self.source
-        names = [_checked(expression) for expression in source.columns]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise HeadwayError(
-                "source.bad_expression",
-                f"source.columns makes duplicate columns: {', '.join(map(repr, twice))}.",
-                value=list(source.columns),
-                remedy="Give each expression a name of its own with AS.",
-            )
-        if source.row_filter:
-            _checked(source.row_filter)
         self._require_raw(source.id_columns, "id_columns")
         self._require_raw(source.types, "types")
         # Where a name stands in an expression only as part of a longer word, a column is read in vain, no harm.
@@ -183,34 +172,6 @@ class Chooser:
             value=[*self.source.columns, *([self.source.row_filter] if self.source.row_filter else [])],
             remedy=f"The raw columns are {', '.join(self.raw[:40])}.",
         )
-
-
-def _checked(expression: str) -> str:
-    """The name of an expression's column. It sees one piece of the data at a time, so a sum over rows is refused."""
-    # polars reads IN lists only beside a frame; for this question they are like any other test of a column.
-    alone = re.sub(r"(?i)\bIN\s*\([^()]*\)", "IS NULL", expression)
-    try:
-        parsed = pl.sql_expr(alone)
-    except pl.exceptions.PolarsError as error:
-        raise HeadwayError(
-            "source.bad_expression",
-            f"This is not an SQL expression: {str(error).partition(chr(10))[0]}.",
-            value=expression,
-            remedy="Write a column's name, or an expression with a name such as arr_delay > 15 AS late.",
-        ) from None
-    if not _is_rowwise(parsed):
-        raise HeadwayError(
-            "source.not_rowwise",
-            "The expression needs more than one row.",
-            value=expression,
-            remedy="Use what stands in the row itself; sums, ranks and the like belong in a feature step.",
-        )
-    return parsed.meta.output_name()
-
-
-def _is_rowwise(expression: pl.Expr) -> bool:
-    plain = expression.meta.undo_aliases()
-    return plain.meta.is_row_separable() and all(_is_rowwise(part) for part in plain.meta.pop())
 
 
 def _quoted(name: str) -> str:

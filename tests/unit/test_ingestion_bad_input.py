@@ -314,8 +314,8 @@ class TestChoices:
         refused(tmp_path, r"config.invalid.*start and end need time_column", path, start="2023-01-01")
         window = {"time_column": "a", "start": "2023-02-01", "end": "2023-01-01"}
         refused(tmp_path, r"config.invalid.*start must be before end", path, **window)
-        refused(tmp_path, r"time.unreadable.*soon", path, time_column="a", start="soon", end="2023-01-01")
-        refused(tmp_path, r"time.unreadable.*soon", path, time_column="a", start="soon")
+        refused(tmp_path, r"config.invalid.*source.start: This is not an ISO 8601 time.*soon", path, time_column="a", start="soon", end="2023-01-01")
+        refused(tmp_path, r"config.invalid.*source.start: This is not an ISO 8601 time.*soon", path, time_column="a", start="soon")
 
     def test_a_bad_sample_is_refused(self, tmp_path: Path) -> None:
         refused(tmp_path, r"config.invalid.*source.sample.*greater than 0", tmp_path / "x.csv", sample=0)
