@@ -1,4 +1,8 @@
-"""Parameter files: a pipeline's name and its parameters, with `@file` and `package://` references resolved."""
+"""Parameter files: a pipeline's name and its parameters, in YAML or JSON.
+
+Three kinds of text in them are references: `@FILE` becomes the content of that YAML or JSON file, `./PATH` (or
+`../PATH`) a path, both relative to the parameter file, and `package://PACKAGE/PATH` a file of an installed package.
+"""
 
 from __future__ import annotations
 
@@ -29,40 +33,65 @@ class ParameterFile:
     parameters: dict[str, Any]
 
 
-def read_parameters(path: Path, staging: Path) -> ParameterFile:
-    """Reads a YAML or JSON parameter file.
+def read_parameters(path: Path, staging: Path, *, pipeline: str | None = None) -> ParameterFile:
+    """Reads a parameter file.
 
     Args:
         path: The file: `pipeline: NAME` and `parameters: {...}`.
         staging: Folder to which data from Python packages is copied: kfp.local rewrites the word `python3`
             in every argument, and installed packages lie below such a folder.
+        pipeline: What the caller means to run; the file must not name another.
 
     Returns:
-        The parameters. A value `@FILE` becomes the content of that YAML or JSON file, relative to the parameter
-        file; `package://PACKAGE/PATH` becomes a local path to that file of an installed package.
+        The parameters, references resolved.
 
     Raises:
-        HeadwayError: `parameters.missing`, `parameters.unreadable`, `parameters.package_missing`.
+        HeadwayError: `parameters.missing`, `parameters.unreadable`, `parameters.package_missing`,
+            `parameters.other_pipeline`.
     """
     content = _load(path)
-    if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict):
+    if problem := _misshapen(content):
         raise HeadwayError(
             "parameters.unreadable",
-            "The file has no mapping named `parameters`.",
+            problem,
             value=str(path),
-            remedy="Write `pipeline: NAME` and below `parameters:` one line a parameter.",
+            remedy="Write `pipeline: NAME`, then `parameters:`, and below it, indented, one line a parameter.",
         )
-    unknown = sorted(set(content) - {"pipeline", "parameters", "title"})
-    if unknown:
+    named = content.get("pipeline")
+    if pipeline is not None and named not in (None, pipeline):
+        raise HeadwayError(
+            "parameters.other_pipeline",
+            f"The file is for the pipeline {named!r}, not for {pipeline!r}.",
+            value=str(path),
+            remedy=f"Ask for {named!r}, or change `pipeline:` in the file.",
+        )
+    try:
+        return ParameterFile(named, _resolve(content["parameters"], path.parent, staging))
+    except RecursionError:
         raise HeadwayError(
             "parameters.unreadable",
-            f"The file has unknown keys: {', '.join(unknown)}.",
+            "A file that is named with `@` names itself.",
             value=str(path),
-            remedy="Put parameters below `parameters:`.",
-        )
-    return ParameterFile(content.get("pipeline"), _resolve(content["parameters"], path.parent, staging))
+            remedy="Take that reference out of the file that it names.",
+        ) from None
 
 
+def _misshapen(content: Any) -> str | None:
+    """What keeps the content from being that of a parameter file."""
+    if not isinstance(content, dict):
+        return f"The file holds {_KINDS.get(type(content), 'a value')}, where a mapping belongs."
+    if unknown := sorted(str(key) for key in set(content) - {"pipeline", "parameters", "title"}):
+        hint = "" if "parameters" in content else " and no `parameters:`, below which parameters belong"
+        return f"The file has unknown keys: {', '.join(unknown)}{hint}."
+    if "parameters" not in content:
+        return "The file has no `parameters:`."
+    if not isinstance(content["parameters"], dict):
+        found = _KINDS.get(type(content["parameters"]), "a value")
+        return f"`parameters:` holds {found}, where a mapping belongs."
+    return None
+
+
+_KINDS = {list: "a list", str: "text", type(None): "nothing"}
 _VERSION_1_1 = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
 
 
@@ -79,18 +108,37 @@ _Yaml12.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:[tT]rue|
 
 def _load(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(), Loader=_Yaml12)
+        content = yaml.load(path.read_text(), Loader=_Yaml12)
     except FileNotFoundError:
         raise HeadwayError(
             "parameters.missing", "There is no such file.", value=str(path), remedy="Check the path."
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise HeadwayError(
+            "parameters.unreadable",
+            f"This cannot be read as a text file: {error.strerror if isinstance(error, OSError) else error}.",
+            value=str(path),
+            remedy="Give the path of a YAML or JSON file in UTF-8.",
+        ) from None
     except yaml.YAMLError as error:
         raise HeadwayError(
             "parameters.unreadable",
-            f"This is neither YAML nor JSON: {str(error).splitlines()[0]}.",
+            f"This is neither YAML nor JSON{_place(error)}.",
             value=str(path),
-            remedy="Mend the file at the line named.",
+            remedy="Mend the file there: look for a missing bracket, quote, colon or space, and at the indentation.",
         ) from None
+    if content is None:
+        raise HeadwayError(
+            "parameters.unreadable", "The file is empty.", value=str(path), remedy="Write YAML or JSON into it."
+        )
+    return content
+
+
+def _place(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f", in line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return f": {str(error).splitlines()[0]}"
 
 
 def _resolve(value: Any, folder: Path, staging: Path) -> Any:
@@ -102,7 +150,7 @@ def _resolve(value: Any, folder: Path, staging: Path) -> Any:
         return _resolve(_load(folder / value[1:]), folder, staging)
     if isinstance(value, str) and value.startswith(PACKAGE):
         return str(_stage(value, staging))
-    if isinstance(value, str) and value.startswith("./"):
+    if isinstance(value, str) and value.startswith(("./", "../")):
         return str((folder / value).resolve())
     return value
 
