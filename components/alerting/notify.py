@@ -105,5 +105,7 @@ def _with_records(run: Run, state: State, identifier: str) -> Run:
     ends = tuple(read_run(state, identifier))
     began = min((end.started for end in ends if end.status != "adopted"), default=now())
     streak: Streak = remember(state, run.model_name, identifier, succeeded=run.succeeded, began=began)
-    index = write_run_index(state, identifier, pipeline="", parameters={})
+    index = write_run_index(
+        state, identifier, pipeline="", parameters={}, model_name=run.model_name, succeeded=run.succeeded
+    )
     return run.enriched(ends, streak, index, root=state.uri_of(state.run_key(identifier, "")))

@@ -21,7 +21,9 @@ def say_step(end: StepEnd) -> None:
         or end.record.get("message")
         or ("unchanged inputs" if end.status == "adopted" else "")
     )
-    click.echo(f"{click.style(mark, fg=colour)}  {end.step:<17} {end.seconds:6.1f} s  {told}")
+    # The time that the step's record, and so the index page, tells; only a step without one is timed from outside.
+    seconds = end.seconds if end.status == "adopted" else float(end.record.get("seconds", end.seconds))
+    click.echo(f"{click.style(mark, fg=colour)}  {end.step:<17} {seconds:6.1f} s  {told}")
     if end.status == "failed":
         if end.record.get("value") is not None:
             click.echo(f"      given:  {end.record['value']}")
@@ -52,7 +54,7 @@ def say_summary(run: LocalRun, pipeline: str, parameters: Mapping[str, Any]) -> 
         pipeline=pipeline,
         parameters=parameters,
         order=[end.step for end in run.ends],
-        summary=summary,
+        succeeded=run.ok,
     )
     click.echo("")
     for key, value in {**summary, "report": index, "log": _short(run.log)}.items():

@@ -111,7 +111,7 @@ def test_the_index_page_of_a_failed_run_is_good(
     with pytest.raises(HeadwayError):
         train(state_uri=state.uri)
     parameters = {"model_name": "flights", "gates": {"auc": {"min": 0.7}}, "long": "x" * 500}
-    address = write_run_index(state, "run-1", pipeline="training", parameters=parameters, summary={"metric": "0.7"})
+    address = write_run_index(state, "run-1", pipeline="training", parameters=parameters)
 
     assert_good_page(Path(address))
 

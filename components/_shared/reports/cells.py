@@ -73,6 +73,11 @@ def mono(content: str) -> Cell:
     return Cell(f"<code>{breakable(content)}</code>")
 
 
+def lines(content: str) -> Cell:
+    """Text whose line breaks and indents matter."""
+    return Cell(f"<pre>{escaped(content)}</pre>")
+
+
 def link(label: str, address: str) -> Cell:
     """A link to a file beside the page (relative) or to a place in it (`#...`)."""
     if ":" in address or address.startswith(("/", "\\")):

@@ -57,6 +57,12 @@ class Page:
         Path(path).write_text(self.html(), encoding="utf-8")
 
 
+def linked_back(page: str, label: str, address: str) -> str:
+    """A written page with a link over its title to the page that it belongs to; once, and only if it is one of ours."""
+    link = f'<p class="back"><a href="{escaped(address)}">{escaped(label)}</a></p>'
+    return page if link in page else page.replace("\n<header>", f"\n<header>{link}", 1)
+
+
 def _document(page: Page, sections: Sequence[tuple[str, Sequence[Block]]]) -> str:
     style = _style()
     policy = (
