@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headway.components._shared.statistics import Floats, Integers, Interval, bootstrap, interval
-from headway.components._shared.statistics.estimates import mean_of, share
+from headway.components._shared.statistics.estimates import Floats, Integers, mean_of, share
+from headway.components._shared.statistics.intervals import Interval, interval
 from headway.components._shared.statistics.metrics import Outcomes
+from headway.components._shared.statistics.spread import bootstrap
 
 BINS = 15
 MIN_BIN_ROWS = 50

@@ -11,7 +11,8 @@ import polars as pl
 from headway.components._shared.artifacts import ModelManifest, is_champion, verify_model
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import LoadedModel, Predictions, load_model
-from headway.components._shared.statistics import Difference, Interval, difference, interval, mcnemar
+from headway.components._shared.statistics.differences import Difference, difference
+from headway.components._shared.statistics.intervals import Interval, interval
 from headway.components._shared.statistics.metrics import Metric, Outcomes
 from headway.components.evaluation.measure import Measured, numbers_of
 from headway.components.evaluation.rows import Blocks
@@ -44,7 +45,6 @@ class Comparison:
         gains: Metric to gain; only metrics of which more or less is better.
         only_model_right: Rows whose class only the model has right; None for regression.
         only_champion_right: Rows whose class only the champion has right.
-        mcnemar_p: Exact test that both are right equally often; None where rows depend on each other.
     """
 
     champion_digest: str
@@ -52,7 +52,6 @@ class Comparison:
     gains: Mapping[str, Gain]
     only_model_right: int | None = None
     only_champion_right: int | None = None
-    mcnemar_p: float | None = None
 
 
 def load_champion(folder: str | Path | None, manifest: ModelManifest, columns: list[str]) -> LoadedModel | str:
@@ -146,8 +145,7 @@ def compare(
         return Comparison(digest, champion, gains)
     right, other = outcomes.predicted == outcomes.actual, champion.predicted == champion.actual
     only_model, only_champion = int((right & ~other).sum()), int((other & ~right).sum())
-    exact = mcnemar(only_model, only_champion) if blocks is None else None
-    return Comparison(digest, champion, gains, only_model, only_champion, exact)
+    return Comparison(digest, champion, gains, only_model, only_champion)
 
 
 def compare_slices(

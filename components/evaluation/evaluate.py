@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from headway.components._shared.datasets import Dataset, open_dataset, write_dat
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
 from headway.components._shared.state import State, checked_model_name, run_id
+from headway.components._shared.statistics.intervals import Interval
 from headway.components._shared.statistics.metrics import Metric, metrics_of
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components._shared.times import format_time, now
@@ -28,7 +30,8 @@ from headway.components._shared.verdicts import SliceOutcome, Verdict, write_ver
 from headway.components.evaluation.champion import Comparison, load_champion
 from headway.components.evaluation.config import Evaluation, Gates
 from headway.components.evaluation.examine import Question, examine
-from headway.components.evaluation.gates import blessing, check_gates, decide, gap_columns, sliced_columns
+from headway.components.evaluation.gate_checks import check_gates, gap_columns, sliced_columns
+from headway.components.evaluation.gates import blessing, decide, figures
 from headway.components.evaluation.measure import PRIMARY
 from headway.components.evaluation.report import write_report
 from headway.components.evaluation.result import Result
@@ -74,17 +77,19 @@ def evaluate(
     describe(
         golden, rows=kept.rows, columns=len(kept.columns), size_bytes=kept.size_bytes, fingerprint=kept.fingerprint
     )
-    show_metrics(metrics, {metric: found["value"] for metric, found in given.metrics.items()})
+    found = {name: ends["value"] for name, ends in given.metrics.items()}
+    show_metrics(metrics, found | figures(asked, given.gates))
     if state_uri and name:
         _record(State(state_uri), name, given)
-    headline, gates_passed = _headline(given, primary), f"{sum(g.passed for g in given.gates)} of {len(given.gates)}"
+    headline, passed = _headline(given, primary), sum(g.passed for g in given.gates)
     decided(
-        f"blessed: {headline}, {gates_passed} gates" if given.blessed else f"not blessed: {headline}; {given.reason}",
+        f"blessed: {headline}, {_passed(passed)}" if given.blessed else f"not blessed: {headline}; {given.reason}",
         rows=dataset.rows,
         blessed=given.blessed,
         reason=given.reason,
         headline=headline,
-        gates=f"{gates_passed} passed",
+        gates=f"{passed} of {len(given.gates)} passed",
+        failed_gates=[outcome.reason for outcome in given.gates if not outcome.passed],
         metrics=given.metrics,
         threshold=given.threshold,
     )
@@ -95,7 +100,7 @@ def check_parameters(settings: Evaluation, gates: Gates, manifest: ModelManifest
 
     Raises:
         HeadwayError: `evaluation.metric_unknown`, `evaluation.binary_only`, `evaluation.column_unknown`,
-            `evaluation.column_personal`, or one of `gates.check_gates`.
+            `evaluation.column_personal`, or one of `gate_checks.check_gates`.
     """
     known = metrics_of(manifest.task)
     name = settings.primary_metric or PRIMARY[manifest.task]
@@ -144,7 +149,7 @@ def _verdict(result: Result, gates: Gates, manifest_sha256: str, golden_fingerpr
         golden_fingerprint=golden_fingerprint,
         task=result.manifest.task,
         threshold=None if result.threshold is None else result.threshold.value,
-        metrics={name: {"value": i.value, "low": i.low, "high": i.high} for name, i in evidence.metrics.items()},
+        metrics={name: _finite_ends(found) for name, found in evidence.metrics.items()},
         gates=outcomes,
         slices=_slice_outcomes(result),
         warnings=tuple(worries(result)),
@@ -154,6 +159,12 @@ def _verdict(result: Result, gates: Gates, manifest_sha256: str, golden_fingerpr
         time=format_time(now().replace(microsecond=0)),
         run_id=run_id(),
     )
+
+
+def _finite_ends(found: Interval) -> dict[str, float]:
+    """A value and the ends of its interval, without one that nothing bounds."""
+    ends = {"value": found.value, "low": found.low, "high": found.high}
+    return {name: end for name, end in ends.items() if math.isfinite(end)}
 
 
 def _slice_outcomes(result: Result) -> tuple[SliceOutcome, ...]:
@@ -170,6 +181,10 @@ def _record(state: State, model_name: str, verdict: Verdict) -> None:
     # Not by the figures: a second try measures other latencies.
     same = ("run_id", "blessed", "reason", "data_fingerprint", "golden_fingerprint", "champion_digest")
     record_event(state, model_name, "verdict", model_digest=verdict.model_digest, evidence=evidence, once_by=same)
+
+
+def _passed(gates: int) -> str:
+    return "its only gate passed" if gates == 1 else f"{gates} of {gates} gates"
 
 
 def _headline(verdict: Verdict, primary: Metric) -> str:

@@ -15,15 +15,16 @@ from headway.components._shared.profiles import read_profile
 from headway.components._shared.statistics.metrics import Metric, Outcomes, metrics_of
 from headway.components.evaluation.calibration import calibrate
 from headway.components.evaluation.champion import Comparison, compare, compare_slices, predict_champion
+from headway.components.evaluation.classes import measure_classes
 from headway.components.evaluation.config import Evaluation, Gates, SliceGate
-from headway.components.evaluation.gates import check_slices, gap_columns, sliced_columns
+from headway.components.evaluation.gate_checks import check_slices, gap_columns, sliced_columns
 from headway.components.evaluation.golden import golden_rows
 from headway.components.evaluation.groups import GAP_METRICS, Gap, measure_gap
 from headway.components.evaluation.measure import measure, numbers_of, outcomes_of, skill, widest
 from headway.components.evaluation.result import Result
 from headway.components.evaluation.rows import Blocks, read_rows
 from headway.components.evaluation.slices import Slice, automatic_columns, known_slices, measure_slices, slice_rows
-from headway.components.evaluation.speed import time_model
+from headway.components.evaluation.speed import calls_to_bound_tail, time_model
 from headway.components.evaluation.threshold import Threshold, find_threshold
 
 
@@ -93,7 +94,7 @@ def examine(model: LoadedModel, folder: Path, dataset: Dataset, champion: Loaded
         supported = {s.name for s in by_metric[asked.primary.name] if s.single is not None}
         pieces = [piece for piece in slices if piece.name in supported]
         gains = compare_slices(pieces, asked.primary, outcomes, theirs, blocks, confidence=confidence)
-    leading = measured.get(asked.primary.name)
+    skills = {name: skill(found, blocks, confidence=confidence) for name, found in measured.items()}
     return Result(
         manifest=manifest,
         data_fingerprint=dataset.fingerprint,
@@ -103,7 +104,8 @@ def examine(model: LoadedModel, folder: Path, dataset: Dataset, champion: Loaded
         blocks=blocks,
         primary=asked.primary,
         measured=measured,
-        skill=None if leading is None else skill(leading, blocks, confidence=confidence),
+        skills={name: gain for name, gain in skills.items() if gain is not None},
+        classes=measure_classes(outcomes, blocks, confidence=confidence),
         threshold=threshold,
         calibration=calibrate(outcomes, numbers_of(blocks), confidence=confidence, seed=asked.seed),
         slices=by_metric,
@@ -167,7 +169,7 @@ def _gaps(frame: pl.DataFrame, outcomes: Outcomes, blocks: Blocks | None, asked:
 
 def _calls(asked: Question) -> int:
     gated = any(gate.metric == "latency_p99_ms" for gate in asked.gates.root.values())
-    return asked.settings.latency_calls or (400 if gated else 100)
+    return asked.settings.latency_calls or (max(400, calls_to_bound_tail(asked.settings.confidence)) if gated else 100)
 
 
 def _unseen(frame: pl.DataFrame, manifest: ModelManifest, folder: Path) -> dict[str, int]:

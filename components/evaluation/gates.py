@@ -1,13 +1,13 @@
-"""Gates: checks that they can be asked at all, and decides each from what was measured."""
+"""Gates: decides each from what was measured."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from headway.components._shared.errors import HeadwayError
-from headway.components._shared.statistics import Difference, Interval
-from headway.components._shared.statistics.metrics import TASK_METRICS, Task, metrics_of
+from headway.components._shared.statistics.differences import Difference
+from headway.components._shared.statistics.intervals import Interval
 from headway.components._shared.verdicts import GateOutcome
 from headway.components.evaluation.config import GainGate, GapGate, Gate, Gates, MetricGate, SliceGate
 
@@ -25,6 +25,8 @@ class Evidence:
         gaps: (metric, column) to the largest gap; absent where it could not be measured.
         gains: Metric to the gain over the champion.
         no_champion: Why there is nothing to compare with, in words; None if there is a champion.
+        worst: Metric to the name of the slice that looks worst.
+        widest: (metric, column) to the two values that look furthest apart, in words.
     """
 
     metrics: Mapping[str, Interval] = field(default_factory=dict)
@@ -32,6 +34,8 @@ class Evidence:
     gaps: Mapping[tuple[str, str], Interval] = field(default_factory=dict)
     gains: Mapping[str, Difference] = field(default_factory=dict)
     no_champion: str | None = None
+    worst: Mapping[str, str] = field(default_factory=dict)
+    widest: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 def decide(gates: Gates, evidence: Evidence) -> tuple[GateOutcome, ...]:
@@ -45,118 +49,67 @@ def blessing(outcomes: tuple[GateOutcome, ...]) -> tuple[bool, str]:
     if not outcomes:
         return False, NO_GATES
     if failed:
-        return False, f"{len(failed)} of {len(outcomes)} gates failed: " + " ".join(o.reason for o in failed)
-    return True, f"{len(outcomes)} of {len(outcomes)} gates passed."
+        return False, f"{tally(len(failed), len(outcomes))} failed: " + " ".join(o.reason for o in failed)
+    return True, f"{tally(len(outcomes), len(outcomes))} passed."
 
 
-def sliced_columns(gates: Gates) -> list[str]:
-    """Columns whose values a gate names."""
-    named = [g.slice.partition("=")[0] for g in gates.root.values() if isinstance(g, SliceGate) and g.slice != WORST]
-    return list(dict.fromkeys(named))
+def tally(some: int, of: int) -> str:
+    """`5 of 5 gates`, `The only gate`."""
+    return "The only gate" if some == of == 1 else f"{some} of {of} gates"
 
 
-def gap_columns(gates: Gates) -> list[str]:
-    """Columns between whose values a gate limits a gap."""
-    return [gate.column for gate in gates.root.values() if isinstance(gate, GapGate)]
+def figures(gates: Gates, outcomes: Sequence[GateOutcome]) -> dict[str, float]:
+    """What gates found beside the metrics on all rows, under names for a list of metrics."""
+    names = (_figure_name(gate) for gate in gates.root.values())
+    return {
+        name: outcome.value
+        for name, outcome in zip(names, outcomes, strict=True)
+        if name is not None and outcome.value is not None
+    }
 
 
-def check_gates(gates: Gates, task: Task, columns: Collection[str], *, costs_stated: bool) -> None:
-    """Refuses gates that can never be measured, before anything is computed.
-
-    Args:
-        gates: What was configured.
-        task: The model's.
-        columns: That the model's schema knows.
-        costs_stated: Whether the evaluation states the costs of mistakes.
-
-    Raises:
-        HeadwayError: `gate.metric_unknown`, `gate.metric_not_comparable`, `gate.costs_unstated`, `gate.slice_unknown`.
-    """
-    metrics = metrics_of(task)
-    for name, gate in gates.root.items():
-        known = TASK_METRICS[task] if isinstance(gate, MetricGate) else tuple(metrics)
-        if gate.metric not in known:
-            raise HeadwayError(
-                "gate.metric_unknown",
-                f"Gate {name!r} is {_article(gate)} on a metric that a {task} model does not have.",
-                value=gate.metric,
-                remedy=f"Metrics of {task} models for such a gate: {', '.join(known)}.",
-            )
-        needs_direction = isinstance(gate, GainGate) or (isinstance(gate, SliceGate) and gate.slice == WORST)
-        if needs_direction and metrics[gate.metric].better is None:
-            directed = [m.name for m in metrics.values() if m.better]
-            raise HeadwayError(
-                "gate.metric_not_comparable",
-                f"Gate {name!r} compares by a metric of which neither more nor less is better.",
-                value=gate.metric,
-                remedy=f"Use one of {', '.join(directed)}.",
-            )
-        if gate.metric == "cost" and not costs_stated:
-            raise HeadwayError(
-                "gate.costs_unstated",
-                f"Gate {name!r} limits the cost, but nobody stated what mistakes cost.",
-                value=gate.metric,
-                remedy="Give `costs` with `false_positive` and `false_negative` in `evaluation`.",
-            )
-        if isinstance(gate, SliceGate) and gate.slice != WORST and gate.slice.partition("=")[0] not in columns:
-            raise HeadwayError(
-                "gate.slice_unknown",
-                f"Gate {name!r} names a slice of a column that the model's schema does not know.",
-                value=gate.slice,
-                remedy=f"Name `worst`, or `column=value` with one of the columns {', '.join(columns)}.",
-            )
-
-
-def check_slices(gates: Gates, known: Collection[str], shown: Sequence[str]) -> None:
-    """Refuses gates on values that cannot occur.
-
-    Args:
-        gates: What was configured.
-        known: Names of slices that could be; those without support end by `when_unmeasurable`.
-        shown: Names of slices with enough rows to be named in an error.
-
-    Raises:
-        HeadwayError: `gate.slice_unknown`.
-    """
-    for name, gate in gates.root.items():
-        if isinstance(gate, SliceGate) and gate.slice != WORST and gate.slice not in {*known, *shown}:
-            column = gate.slice.partition("=")[0]
-            there = [s for s in shown if s.partition("=")[0] == column]
-            raise HeadwayError(
-                "gate.slice_unknown",
-                f"Gate {name!r} names a slice that does not occur in the evaluation data.",
-                value=gate.slice,
-                remedy=f"Name one of {', '.join(there[:30])}.",
-            )
-
-
-def _article(gate: Gate) -> str:
-    kinds = {"metric": "a metric gate", "slice": "a slice gate", "gap": "a gap gate", "gain": "a gain gate"}
-    return kinds[gate.kind]
+def _figure_name(gate: Gate) -> str | None:
+    if isinstance(gate, GainGate):
+        return f"{gate.metric}_gain"
+    if isinstance(gate, GapGate):
+        return f"{gate.metric}_gap_{gate.column}"
+    if isinstance(gate, SliceGate):
+        return f"{gate.metric}_worst_slice" if gate.slice == WORST else f"{gate.metric}_in_{gate.slice}"
+    return None
 
 
 def _decide(name: str, gate: Gate, evidence: Evidence) -> GateOutcome:
     if isinstance(gate, GainGate):
         return _decide_gain(name, gate, evidence)
     if isinstance(gate, MetricGate):
-        found, what = evidence.metrics.get(gate.metric), gate.metric
-    elif isinstance(gate, SliceGate):
-        found, what = evidence.slices.get((gate.metric, gate.slice)), f"{gate.metric} in {_slice_words(gate)}"
-    else:
-        found, what = (
-            evidence.gaps.get((gate.metric, gate.column)),
-            f"gap of {gate.metric} between values of {gate.column}",
-        )
-    return _decide_limit(name, gate, found, what)
+        return _decide_limit(name, gate, evidence.metrics.get(gate.metric), gate.metric)
+    if isinstance(gate, GapGate):
+        key, what = (gate.metric, gate.column), f"gap of {gate.metric} between values of {gate.column}"
+        return _decide_limit(name, gate, evidence.gaps.get(key), what, evidence.widest.get(key), "largest gap")
+    found = evidence.slices.get((gate.metric, gate.slice))
+    if gate.slice != WORST:
+        return _decide_limit(name, gate, found, f"{gate.metric} in {gate.slice}")
+    return _decide_limit(
+        name, gate, found, f"{gate.metric} in the worst slice", evidence.worst.get(gate.metric), "worst slice"
+    )
 
 
-def _decide_limit(name: str, gate: MetricGate | SliceGate | GapGate, found: Interval | None, what: str) -> GateOutcome:
+def _decide_limit(
+    name: str,
+    gate: MetricGate | SliceGate | GapGate,
+    found: Interval | None,
+    what: str,
+    picked: str | None = None,
+    out_of: str = "",
+) -> GateOutcome:
     side = "at most" if gate.at_least is None else "at least"
     end = {"value": "value", "low": "low end", "high": "high end"}[gate.end]
     asks = f"{'' if gate.end == 'value' else f'{end} of '}{what} {side} {_number(gate.limit)}"
     if found is None:
         return _unmeasurable(name, gate, asks, gate.limit, f"{what} cannot be measured on these rows")
     held = {"value": found.value, "low": found.low, "high": found.high}[gate.end]
+    if not math.isfinite(held):
+        return _unmeasurable(name, gate, asks, gate.limit, f"So few measurements give {what} no {end}", found.value)
     passed = held <= gate.limit if gate.at_least is None else held >= gate.limit
     shown = f"{_number(found.value)} [{_number(found.low)}, {_number(found.high)}]"
     return GateOutcome(
@@ -164,11 +117,17 @@ def _decide_limit(name: str, gate: MetricGate | SliceGate | GapGate, found: Inte
         metric=gate.metric,
         limit=gate.limit,
         value=found.value,
-        low=found.low,
-        high=found.high,
+        low=_finite(found.low),
+        high=_finite(found.high),
         passed=passed,
-        reason=f"{what} is {shown}, its {end} is {'' if passed else 'not '}{side} {_number(gate.limit)}.",
+        reason=f"{what}{f' ({picked})' if picked else ''} is {shown}, its {end} is {'' if passed else 'not '}{side} "
+        f"{_number(gate.limit)}.{_corrected(picked, out_of)}",
     )
+
+
+def _corrected(picked: str | None, out_of: str) -> str:
+    """Why the interval is another than that of what was picked."""
+    return f" The interval allows for the pick: it covers the true {out_of}, whichever that is." if picked else ""
 
 
 def _decide_gain(name: str, gate: GainGate, evidence: Evidence) -> GateOutcome:
@@ -204,21 +163,22 @@ def _decide_gain(name: str, gate: GainGate, evidence: Evidence) -> GateOutcome:
     )
 
 
-def _unmeasurable(name: str, gate: Gate, asks: str, limit: float, why: str) -> GateOutcome:
+def _unmeasurable(name: str, gate: Gate, asks: str, limit: float, why: str, value: float | None = None) -> GateOutcome:
     passed = gate.when_unmeasurable == "pass"
     policy = "passes by its `when_unmeasurable`" if passed else "fails, because what is not measured is not shown"
     return GateOutcome(
         gate=f"{name}: {asks}",
         metric=gate.metric,
         limit=limit,
+        value=value,
         passed=passed,
         reason=f"{why}: the gate {policy}.",
     )
 
 
-def _slice_words(gate: SliceGate) -> str:
-    return "the worst slice" if gate.slice == WORST else gate.slice
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _number(value: float) -> str:
-    return f"{value:.4g}"
+    return f"{value:.4g}" if math.isfinite(value) else "unbounded"

@@ -12,7 +12,7 @@ from headway.components._shared.artifacts import ModelManifest
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import LoadedModel, Predictions
 from headway.components._shared.hashing import stable_hash
-from headway.components._shared.statistics import Floats, Integers
+from headway.components._shared.statistics.estimates import Floats, Integers
 from headway.components.evaluation.rows import MIN_SHOWN
 
 # The same row alone and among others: further apart than this is not rounding.

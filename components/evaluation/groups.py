@@ -6,15 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from headway.components._shared.statistics import (
-    Difference,
-    Estimate,
-    Interval,
-    difference,
-    interval,
-    largest,
-    restrict,
-)
+from headway.components._shared.statistics.differences import Difference, difference
+from headway.components._shared.statistics.estimates import Estimate, restrict
+from headway.components._shared.statistics.intervals import Interval, interval, largest
 from headway.components._shared.statistics.metrics import Metric, Outcomes, Task
 from headway.components.evaluation.rows import Blocks
 from headway.components.evaluation.slices import Slice, lacks

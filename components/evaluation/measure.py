@@ -1,16 +1,18 @@
-"""Measures a model's outcomes on rows: every metric with its interval, beside what guessing would reach."""
+"""Measures a model's outcomes on rows: every metric with its interval, beside what the best constant would reach."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from headway.components._shared.artifacts import ModelManifest
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import Predictions
-from headway.components._shared.statistics import Difference, Estimate, Floats, Integers, Interval, difference, interval
+from headway.components._shared.statistics.differences import Difference, difference
+from headway.components._shared.statistics.estimates import Estimate, Floats, Integers
+from headway.components._shared.statistics.intervals import Interval, interval
 from headway.components._shared.statistics.metrics import Metric, Outcomes, Task, metrics_of
 from headway.components.evaluation.rows import Blocks
 
@@ -25,7 +27,7 @@ class Measured:
         metric: What was measured.
         estimate: Value and influences.
         interval: Around the value.
-        baseline: What a constant prediction reaches; None where it is undefined, or nothing is better or worse.
+        baseline: What the best constant prediction reaches; None where it is perfect, or nothing is better or worse.
     """
 
     metric: Metric
@@ -58,39 +60,47 @@ def outcomes_of(predictions: Predictions, actual: Floats, manifest: ModelManifes
     return Outcomes(manifest.task, actual, labels, len(manifest.classes), predictions.probabilities)
 
 
-def guesses(outcomes: Outcomes) -> Outcomes:
-    """The best constant prediction on these very rows: mean, or class shares and the most frequent class.
+def no_skill(metric: Metric, outcomes: Outcomes) -> Estimate | None:
+    """What the constant prediction that is best for the metric reaches on these very rows.
 
-    It knows the rows' own shares, which no model does, so beating it is a little harder than beating a real guess.
+    None where a constant is perfect (selecting every row has a recall of 1), or nothing is better or worse. The
+    constants know the rows' own shares, which no model does, so beating them is a little harder than a real guess.
     """
+    if metric.better is None:
+        return None
+    sign = 1 if metric.better == "higher" else -1
+    reached = [e for constant in _constants(outcomes) if (e := metric.estimate(constant)) is not None]
+    best = max(reached, key=lambda e: sign * e.value, default=None)
+    return None if best is None or best.value == best.bounds[sign > 0] else best
+
+
+def _constants(outcomes: Outcomes) -> Iterator[Outcomes]:
+    """The constant predictions of which one is best for any metric: each label of a binary task, the most frequent
+    class, the mean and the median; with the shares of the classes as probabilities."""
     rows = len(outcomes.actual)
     if outcomes.task == "regression":
-        return Outcomes("regression", outcomes.actual, np.full(rows, outcomes.actual.mean()))
+        for value in (outcomes.actual.mean(), np.median(outcomes.actual)):
+            yield replace(outcomes, predicted=np.full(rows, value))
+        return
     shares = np.bincount(outcomes.actual.astype(np.int64), minlength=outcomes.classes) / rows
-    likely = float(shares.argmax())
-    if outcomes.costs is not None:
-        likely = float(outcomes.costs[1] * shares[1] > outcomes.costs[0] * shares[0])
     probabilities = np.broadcast_to(shares, (rows, len(shares)))
-    return Outcomes(
-        outcomes.task, outcomes.actual, np.full(rows, likely), outcomes.classes, probabilities, outcomes.costs
-    )
+    for label in (0, 1) if outcomes.task == "binary" else (shares.argmax(),):
+        yield replace(outcomes, predicted=np.full(rows, float(label)), probabilities=probabilities)
 
 
 def measure(outcomes: Outcomes, blocks: Blocks | None, *, confidence: float) -> dict[str, Measured]:
     """Every metric of the task that these rows define."""
-    baseline = guesses(outcomes)
     measured = {}
     for name, metric in metrics_of(outcomes.task).items():
         estimate = metric.estimate(outcomes)
         if estimate is not None:
             around = interval(estimate, numbers_of(blocks), confidence=confidence)
-            guess = metric.estimate(baseline) if metric.better is not None else None
-            measured[name] = Measured(metric, estimate, around, guess)
+            measured[name] = Measured(metric, estimate, around, no_skill(metric, outcomes))
     return measured
 
 
 def skill(measured: Measured, blocks: Blocks | None, *, confidence: float) -> Difference | None:
-    """Gain over guessing; None where guessing has no value."""
+    """Gain over the best constant prediction; None where that is no yardstick."""
     if measured.baseline is None:
         return None
     return difference(

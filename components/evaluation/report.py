@@ -19,24 +19,17 @@ from headway.components._shared.reports import (
     table,
     text,
 )
-from headway.components._shared.reports.formats import number
-from headway.components._shared.statistics import Difference, Interval
+from headway.components._shared.reports.formats import counted, number
+from headway.components._shared.statistics.differences import Difference
+from headway.components._shared.statistics.intervals import Interval
 from headway.components._shared.statistics.metrics import LABELS
 from headway.components._shared.verdicts import GateOutcome, Verdict
 from headway.components.evaluation.champion import Comparison
-from headway.components.evaluation.report_sections import (
-    FOREST_ROWS,
-    around,
-    calibration,
-    curves,
-    gaps,
-    importance,
-    p_value,
-    slices,
-    threshold,
-)
+from headway.components.evaluation.report_cells import FOREST_ROWS, around, p_value
+from headway.components.evaluation.report_parts import classes, gaps, slices
+from headway.components.evaluation.report_sections import calibration, curves, importance, threshold
 from headway.components.evaluation.result import Result
-from headway.components.evaluation.speed import OPERATIONAL
+from headway.components.evaluation.speed import OPERATIONAL, calls_to_bound_tail
 
 
 def write_report(result: Result, verdict: Verdict, path: str | Path) -> None:
@@ -47,7 +40,7 @@ def write_report(result: Result, verdict: Verdict, path: str | Path) -> None:
         tone="good" if verdict.blessed else "bad",
         status="Blessed" if verdict.blessed else "Not blessed",
         kind="Model evaluation",
-        facts=_headline(result),
+        facts=_headline(result, verdict),
     )
     page.section("Gates", *_gates(verdict.gates))
     concerns = listing(verdict.warnings) if verdict.warnings else text("Nothing that these rows can show.")
@@ -60,6 +53,8 @@ def write_report(result: Result, verdict: Verdict, path: str | Path) -> None:
         page.section("Calibration", *calibration(result))
     if result.threshold is not None:
         page.section("Decision threshold", *threshold(result))
+    if result.classes:
+        page.section("Class by class", *classes(result))
     page.section("Slices", *slices(result))
     if result.gaps:
         page.section("Gaps between groups", *gaps(result))
@@ -75,7 +70,9 @@ def _lead(result: Result, verdict: Verdict) -> str:
     sentences = [verdict.reason]
     leading = result.measured.get(result.primary.name)
     if leading is not None:
-        guess = "" if leading.baseline is None else f"; guessing reaches {number(leading.baseline.value)}"
+        guess = (
+            "" if leading.baseline is None else f"; the best constant prediction has {number(leading.baseline.value)}"
+        )
         sentences.append(f"{result.primary.label} is {_words(leading.interval)}{guess}.")
     if not isinstance(result.comparison, Comparison):
         sentences.append(result.comparison)
@@ -89,13 +86,17 @@ def _words(found: Interval | Difference) -> str:
     return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
 
 
-def _headline(result: Result) -> dict[str, Value]:
+def _headline(result: Result, verdict: Verdict) -> dict[str, Value]:
+    """The primary metric beside the best constant's, and every other that a gate asks about."""
+    metrics = result.evidence().metrics
     leading = result.measured.get(result.primary.name)
     shown: dict[str, Value] = {}
     if leading is not None:
         shown[result.primary.label] = around(leading.interval)
         if leading.baseline is not None:
-            shown["Guessing reaches"] = leading.baseline.value
+            shown[f"{result.primary.label} of a constant"] = leading.baseline.value
+    asked = dict.fromkeys(gate.metric for gate in verdict.gates if gate.metric in metrics)
+    shown |= {LABELS[name]: around(metrics[name]) for name in asked if name != result.primary.name}
     shown["Rows"] = len(result.outcomes.actual)
     if result.span is not None:
         shown["From"], shown["To"] = result.span
@@ -114,7 +115,7 @@ def _gates(gates: Sequence[GateOutcome]) -> Iterator[Block]:
         (
             gate.gate,
             badge("passed", "good") if gate.passed else badge("failed", "bad"),
-            around(gate) if gate.value is not None and gate.low is not None and gate.high is not None else None,
+            gate.value if gate.value is None or gate.low is None or gate.high is None else around(gate),
             gate.limit,
             gate.reason,
         )
@@ -135,9 +136,10 @@ def _metrics(result: Result) -> Iterator[Block]:
         )
         for name, found in result.measured.items()
     ]
-    yield table(["Metric", f"Value with {percent} interval", "Guessing", "Better", "Meaning"], rows)
+    yield table(["Metric", f"Value with {percent} interval", "Best constant", "Better", "Meaning"], rows)
     yield text(
-        "Guessing is the best constant prediction on these very rows. "
+        "The best constant is what the best prediction that is the same for every row reaches on these very rows; a "
+        "dash where it is perfect or nothing is better. "
         + ("Metrics of labels use the decision threshold below. " if result.threshold is not None else "")
         + _dependence(result)
     )
@@ -148,7 +150,7 @@ def _dependence(result: Result) -> str:
         return "Intervals take every row as independent."
     return (
         f"Intervals let rows with the same {result.blocks.words} depend on each other in any way "
-        f"({result.blocks.count:,} blocks)."
+        f"({counted(result.blocks.count, 'block')})."
     )
 
 
@@ -171,15 +173,15 @@ def _champion(result: Result) -> Iterator[Block]:
     ]
     yield text(
         f"Model {result.manifest.model_digest[:12]} against champion {comparison.champion_digest[:12]} on the same "
-        "rows, paired. A positive gain is better, whichever way the metric goes. The detectable gain would be found in "
-        "four of five such evaluations: where it is larger than what matters, no difference seen means little."
+        "rows, paired. A positive gain is better, whichever way the metric goes; p is below "
+        f"{1 - result.settings.confidence:.3g} exactly where the interval leaves out 0. The detectable gain would be "
+        "found in four of five such evaluations: where it is larger than what matters, no difference seen means little."
     )
     yield table(["Metric", "Model", "Champion", "Gain", "p", "Detectable", ""], rows)
     if comparison.only_model_right is not None and comparison.only_champion_right is not None:
-        exact = "" if comparison.mcnemar_p is None else f" (exact McNemar test: p = {comparison.mcnemar_p:.3g})"
         yield text(
-            f"{comparison.only_model_right:,} rows are right only by the model, {comparison.only_champion_right:,} "
-            f"only by the champion{exact}."
+            f"The model alone is right in {counted(comparison.only_model_right, 'row')}, the champion alone in "
+            f"{counted(comparison.only_champion_right, 'row')}."
         )
     if result.slice_gains:
         gains = sorted(result.slice_gains.items(), key=lambda item: item[1].value)[:FOREST_ROWS]
@@ -205,9 +207,9 @@ def _speed(result: Result) -> Iterator[Block]:
     rows = [(LABELS[name], around(found), OPERATIONAL[name]) for name, found in result.speed.metrics.items()]
     yield table(["What", "Measured", "Meaning"], rows)
     yield text(
-        f"Timed in the process of this step over {result.speed.calls:,} calls (with fewer than 368 the upper end of "
-        "the 99 % quantile is just the slowest call seen). A server adds its own time, and a busy machine makes all of "
-        "it longer."
+        f"Timed in the process of this step over {counted(result.speed.calls, 'call')}, taken as independent; fewer "
+        f"than {calls_to_bound_tail(result.settings.confidence)} do not bound the 99 % quantile from above. A server "
+        "adds its own time, and a busy machine makes all of it longer."
     )
 
 

@@ -1,4 +1,4 @@
-"""The sections of the evaluation report with pictures: curves, calibration, threshold, slices, gaps, importance."""
+"""The sections of the evaluation report with pictures: curves, calibration, threshold, importance."""
 
 from __future__ import annotations
 
@@ -8,26 +8,21 @@ import numpy as np
 
 from headway.components._shared.reports import (
     Block,
-    Cell,
     Value,
-    badge,
     charts,
     details,
     facts,
     figure,
-    interval,
     table,
     text,
 )
 from headway.components._shared.reports.formats import number
-from headway.components._shared.statistics import Difference, Floats, Interval
+from headway.components._shared.statistics.estimates import Floats
 from headway.components._shared.statistics.metrics import LABELS, Outcomes
-from headway.components._shared.verdicts import GateOutcome
 from headway.components.evaluation.champion import Comparison
+from headway.components.evaluation.report_cells import FOREST_ROWS, around
 from headway.components.evaluation.result import Result
-from headway.components.evaluation.slices import SliceResult
 
-FOREST_ROWS = 30
 CURVE_POINTS = 200
 
 
@@ -50,7 +45,7 @@ def curves(result: Result) -> Iterator[Block]:
             prevalence,
         ),
         "Precision and recall",
-        f"Precision over recall; guessing has a precision of {prevalence:.3f}.",
+        f"Precision over recall; selecting every row has a precision of {prevalence:.3f}.",
     )
 
 
@@ -135,74 +130,6 @@ def threshold(result: Result) -> Iterator[Block]:
     )
 
 
-def slices(result: Result) -> Iterator[Block]:
-    """The primary metric in every slice."""
-    results = result.slices[result.primary.name]
-    measured = [s for s in results if s.joint is not None]
-    if not measured:
-        yield text("No slice has the support to be measured.")
-        return
-    sign = -1 if result.primary.better == "lower" else 1
-    ordered = sorted(measured, key=lambda s: sign * s.joint.value if s.joint else 0.0)
-    overall = result.measured.get(result.primary.name)
-    yield figure(
-        charts.intervals(
-            [(s.name, s.joint.value, s.joint.low, s.joint.high) for s in ordered[:FOREST_ROWS] if s.joint],
-            None if overall is None else overall.estimate.value,
-            result.primary.label,
-            "all rows",
-        ),
-        f"{result.primary.label} by slice, worst first; the intervals hold together",
-        f"The worst is {ordered[0].name}, the best {ordered[-1].name}, of {len(ordered)}.",
-    )
-    rows = [
-        (
-            s.name,
-            s.size,
-            None if s.joint is None else around(s.joint),
-            None if s.deviation is None else s.deviation.value,
-            None if s.p_value is None else p_value(s.p_value),
-            _slice_word(s),
-        )
-        for s in [*ordered, *(s for s in results if s.joint is None)]
-    ]
-    columns = ["Slice", "Rows", result.primary.label, "Better than overall by", "p (Holm)", ""]
-    yield table(columns, rows, "Slices")
-
-
-def _slice_word(found: SliceResult) -> Value:
-    if found.why_not is not None:
-        return f"not measured: {found.why_not}"
-    if found.deviation is None or found.p_value is None or found.p_value >= 0.05:
-        return "as overall, as far as the rows show"
-    return badge("better", "good") if found.deviation.value > 0 else badge("worse", "warn")
-
-
-def gaps(result: Result) -> Iterator[Block]:
-    """Differences between groups."""
-    yield text(
-        "The interval of a largest gap covers the true largest gap between any two groups, whichever pair looks "
-        "furthest apart."
-    )
-    rows = [
-        (
-            gap.column,
-            LABELS[gap.metric],
-            None if gap.interval is None else around(gap.interval),
-            "fewer than two groups with support" if gap.widest is None else " and ".join(gap.widest),
-        )
-        for gap in result.gaps
-    ]
-    yield table(["Column", "Metric", "Largest gap", "Between"], rows)
-    groups = [
-        (name, LABELS[gap.metric], size, around(found))
-        for gap in result.gaps
-        for name, (size, found) in gap.groups.items()
-    ]
-    left_out = [(name, LABELS[gap.metric], None, why) for gap in result.gaps for name, why in gap.left_out.items()]
-    yield details("Every group", table(["Group", "Metric", "Rows", "Value"], [*groups, *left_out]))
-
-
 def importance(result: Result) -> Iterator[Block]:
     """Permutation importance from training."""
     ordered = sorted(result.manifest.importance.items(), key=lambda item: -item[1])[:FOREST_ROWS]
@@ -211,13 +138,3 @@ def importance(result: Result) -> Iterator[Block]:
         "Permutation importance, measured in training",
         f"The model depends most on {ordered[0][0]}.",
     )
-
-
-def p_value(value: float) -> Cell:
-    """A p-value; tiny ones only as tiny."""
-    return Cell("&lt; 0.0001" if value < 0.0001 else number(round(value, 4)), numeric=True)
-
-
-def around(found: Interval | Difference | GateOutcome) -> Cell:
-    """A value with its interval, as a cell."""
-    return interval(float(found.value or 0.0), float(found.low or 0.0), float(found.high or 0.0))

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from headway.components._shared.artifacts import ModelManifest
-from headway.components._shared.statistics import Difference, Interval
+from headway.components._shared.statistics.differences import Difference
+from headway.components._shared.statistics.intervals import Interval
 from headway.components._shared.statistics.metrics import CALIBRATION_ERROR, Metric, Outcomes, metrics_of
 from headway.components.evaluation.calibration import Calibration
 from headway.components.evaluation.champion import Comparison
+from headway.components.evaluation.classes import ClassResult
 from headway.components.evaluation.config import Evaluation
 from headway.components.evaluation.gates import WORST, Evidence
 from headway.components.evaluation.groups import Gap
@@ -35,7 +37,8 @@ class Result:
         blocks: The dependence that intervals allow for; None for independent rows.
         primary: The leading metric.
         measured: Metrics over all rows.
-        skill: Gain of the primary metric over guessing.
+        skills: Metric to its gain over the best constant prediction.
+        classes: Precision and recall of each class; empty for regression.
         threshold: Of a binary model with probabilities.
         calibration: None without probabilities.
         slices: Metric to what it is in every slice; of the primary metric and those of the gates.
@@ -55,7 +58,8 @@ class Result:
     blocks: Blocks | None
     primary: Metric
     measured: Mapping[str, Measured]
-    skill: Difference | None
+    skills: Mapping[str, Difference]
+    classes: Sequence[ClassResult]
     threshold: Threshold | None
     calibration: Calibration | None
     slices: Mapping[str, Sequence[SliceResult]]
@@ -72,15 +76,20 @@ class Result:
         if self.calibration is not None and self.calibration.ece is not None:
             metrics[CALIBRATION_ERROR] = self.calibration.ece
         slices: dict[tuple[str, str], Interval] = {}
+        worst: dict[str, str] = {}
         for name, results in self.slices.items():
             slices |= {(name, s.name): s.single for s in results if s.single is not None}
-            worst = worst_of(results, metrics_of(self.outcomes.task)[name])
-            slices |= {} if worst is None else {(name, WORST): worst}
+            found = worst_of(results, metrics_of(self.outcomes.task)[name])
+            if found is not None:
+                worst[name], slices[name, WORST] = found
+        gaps = {(gap.metric, gap.column): gap for gap in self.gaps}
         told = self.comparison
         return Evidence(
             metrics,
             slices,
-            {(gap.metric, gap.column): gap.interval for gap in self.gaps if gap.interval is not None},
+            {key: gap.interval for key, gap in gaps.items() if gap.interval is not None},
             {} if isinstance(told, str) else {name: gain.difference for name, gain in told.gains.items()},
             told if isinstance(told, str) else None,
+            worst,
+            {key: " and ".join(gap.widest) for key, gap in gaps.items() if gap.widest is not None},
         )

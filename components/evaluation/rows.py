@@ -11,8 +11,9 @@ import polars as pl
 from headway.components._shared.artifacts import ModelManifest
 from headway.components._shared.datasets import Dataset
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.reports.formats import counted
 from headway.components._shared.schemas import Role, Schema, require_columns
-from headway.components._shared.statistics import Floats, Integers
+from headway.components._shared.statistics.estimates import Floats, Integers
 from headway.components._shared.times import format_time
 from headway.components.evaluation.config import Dependence, Evaluation
 
@@ -87,7 +88,7 @@ def read_rows(
     if frame.height < MIN_ROWS:
         raise HeadwayError(
             "evaluation.too_few_rows",
-            f"The evaluation data has {frame.height} row{'s' * (frame.height != 1)}, too few to measure anything.",
+            f"The evaluation data has {counted(frame.height, 'row')}, too few to measure anything.",
             value=frame.height,
             remedy=f"Evaluate on at least {MIN_ROWS} rows, better on thousands: widen the test window.",
         )
@@ -135,7 +136,7 @@ def _actual(target: pl.Series, manifest: ModelManifest) -> Floats:
         if infinite:
             raise HeadwayError(
                 "evaluation.target_not_finite",
-                f"The target {target.name!r} is infinite or not a number in {infinite:,} rows.",
+                f"The target {target.name!r} is infinite or not a number in {counted(infinite, 'row')}.",
                 value=infinite,
                 remedy="Correct or leave out these rows at ingestion.",
             )
@@ -174,8 +175,8 @@ def find_blocks(frame: pl.DataFrame, schema: Schema, evaluation: Evaluation) -> 
         if named.count < MIN_BLOCKS:
             raise HeadwayError(
                 "evaluation.too_few_blocks",
-                f"`dependence` makes {named.count} block{'s' * (named.count != 1)} ({named.words}) of these rows, too "
-                "few to tell how blocks differ.",
+                f"`dependence` makes {counted(named.count, 'block')} ({named.words}) of these rows, too few to tell "
+                "how blocks differ.",
                 value=setting.column,
                 remedy=f"Take a shorter `period` or another column, so that there are at least {MIN_BLOCKS}.",
             )

@@ -10,19 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from headway.components._shared.reports.formats import counted
 from headway.components._shared.schemas import Schema
-from headway.components._shared.statistics import (
-    Difference,
-    Estimate,
-    Integers,
-    Interval,
-    difference,
-    holm,
-    interval,
-    restrict,
-    smallest,
-)
-from headway.components._shared.statistics import largest as largest_of
+from headway.components._shared.statistics.differences import Difference, difference, holm
+from headway.components._shared.statistics.estimates import Estimate, Integers, restrict
+from headway.components._shared.statistics.intervals import Interval, interval, smallest
+from headway.components._shared.statistics.intervals import largest as largest_of
 from headway.components._shared.statistics.metrics import Metric, Outcomes
 from headway.components.evaluation.rows import MIN_BLOCKS, MIN_SHOWN, Blocks
 
@@ -162,23 +155,24 @@ def measure_slices(
     return results
 
 
-def worst_of(results: Sequence[SliceResult], metric: Metric) -> Interval | None:
-    """Interval of the true worst value over the slices with support; None without any."""
-    measured = [(r.single, r.joint) for r in results if r.single is not None and r.joint is not None]
+def worst_of(results: Sequence[SliceResult], metric: Metric) -> tuple[str, Interval] | None:
+    """The slice that looks worst of those with support, and the interval of the true worst value; None without any."""
+    measured = [(r.name, r.single, r.joint) for r in results if r.single is not None and r.joint is not None]
     if not measured:
         return None
-    single, joint = [list(ends) for ends in zip(*measured, strict=True)]
-    return largest_of(single, joint) if metric.better == "lower" else smallest(single, joint)
+    names, single, joint = (list(column) for column in zip(*measured, strict=True))
+    worst = largest_of(single, joint) if metric.better == "lower" else smallest(single, joint)
+    return names[[found.value for found in single].index(worst.value)], worst
 
 
 def lacks(piece: Slice, estimate: Estimate | None, blocks: Blocks | None, min_support: int) -> str | None:
     """What a slice lacks to be measured, in words; None if it has enough."""
     if piece.size < min_support:
-        return f"{piece.size:,} rows, fewer than {min_support:,}"
+        return f"{counted(piece.size, 'row')}, fewer than {min_support:,}"
     if estimate is None or estimate.support < MIN_CLASS_SUPPORT:
         return f"fewer than {MIN_CLASS_SUPPORT} rows decide the metric there"
     if blocks is not None and (found := len(np.unique(blocks.numbers[piece.rows]))) < MIN_BLOCKS:
-        return f"its rows lie in {found} blocks ({blocks.words}), fewer than {MIN_BLOCKS}"
+        return f"its rows lie in {counted(found, 'block')} ({blocks.words}), fewer than {MIN_BLOCKS}"
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from headway.components._shared.statistics import Floats, Integers
+from headway.components._shared.statistics.estimates import Floats, Integers
 from headway.components.evaluation.config import Costs
 
 FOLDS = 5

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from headway.components._shared.statistics import Difference, Interval, block_autocorrelation, design_effect
+from headway.components._shared.reports.formats import counted
+from headway.components._shared.statistics.differences import Difference
+from headway.components._shared.statistics.intervals import Interval
 from headway.components._shared.statistics.metrics import metrics_of
+from headway.components._shared.statistics.spread import block_autocorrelation, design_effect
 from headway.components.evaluation.champion import Comparison
 from headway.components.evaluation.result import Result
 
@@ -31,19 +34,35 @@ def worries(result: Result) -> list[str]:
 
 
 def _about_skill(result: Result) -> Iterator[str]:
-    label = result.primary.label
-    if result.skill is not None and result.skill.low <= 0:
-        yield f"It is not shown that the model beats guessing: the gain in {label} is {_span(result.skill)}."
+    leading = result.skills.get(result.primary.name)
+    if leading is not None and leading.low <= 0:
+        yield (
+            f"{'The model is worse than' if leading.high < 0 else 'It is not shown that the model beats'} the best "
+            f"constant prediction: the gain in {result.primary.label} is {_span(leading)}."
+        )
+    others = {name: gain for name, gain in result.skills.items() if name != result.primary.name and gain.low <= 0}
+    worse = [_beside_constant(result, name) for name, gain in others.items() if gain.high < 0]
+    if worse:
+        yield f"The best constant prediction does better in {_some(worse)}."
+    unsure = [_beside_constant(result, name) for name, gain in others.items() if gain.high >= 0]
+    if unsure:
+        yield f"It is not shown that the model beats the best constant prediction in {_some(unsure)}."
     for name, limit in TOO_GOOD.items():
         if name in result.measured and result.measured[name].estimate.value > limit:
             metric = result.measured[name].metric.label
             yield f"{metric} above {limit} is rarely true: look for a feature that knows the answer (leakage)."
 
 
+def _beside_constant(result: Result, name: str) -> str:
+    found = result.measured[name]
+    constant = "" if found.baseline is None else f"{found.baseline.value:.3g}"
+    return f"{found.metric.label} ({found.estimate.value:.3g}, the constant {constant})"
+
+
 def _about_rows(result: Result) -> Iterator[str]:
     rows = len(result.outcomes.actual)
     if rows < FEW_ROWS:
-        yield f"Only {rows:,} rows were measured: small harm would not show."
+        yield f"Only {counted(rows, 'row')} were measured: small harm would not show."
     leading = result.measured.get(result.primary.name)
     if result.blocks is None:
         yield (
@@ -104,10 +123,11 @@ def _about_calibration(result: Result) -> Iterator[str]:
 
 
 def _about_slices(result: Result) -> Iterator[str]:
+    alpha = 1 - result.settings.confidence
     worse = [
         s
         for s in result.slices[result.primary.name]
-        if s.deviation is not None and s.p_value is not None and s.deviation.value < 0 and s.p_value < 0.05
+        if s.deviation is not None and s.p_value is not None and s.deviation.value < 0 and s.p_value < alpha
     ]
     worse.sort(key=lambda s: s.deviation.value if s.deviation else 0.0)
     if worse:
@@ -115,9 +135,9 @@ def _about_slices(result: Result) -> Iterator[str]:
         yield f"{result.primary.label} is worse than overall in {_some(named)}."
     lacking = [s for s in result.slices[result.primary.name] if s.single is None]
     if lacking:
-        rows = sum(s.size for s in lacking)
-        names = _some([s.name for s in lacking])
-        yield f"{len(lacking)} slices with {rows:,} rows have too little support to be measured: {names}."
+        rows, names = counted(sum(s.size for s in lacking), "row"), _some([s.name for s in lacking])
+        verb = "has" if len(lacking) == 1 else "have"
+        yield f"{counted(len(lacking), 'slice')} with {rows} {verb} too little support to be measured: {names}."
 
 
 def _about_gaps(result: Result) -> Iterator[str]:
@@ -147,7 +167,8 @@ def _about_threshold(result: Result) -> Iterator[str]:
 def _about_inputs(result: Result) -> Iterator[str]:
     rows = len(result.outcomes.actual)
     for feature, count in result.unseen.items():
-        yield f"{count:,} of {rows:,} rows hold a value of {feature} that training never saw."
+        verb = "holds" if count == 1 else "hold"
+        yield f"{count:,} of {rows:,} rows {verb} a value of {feature} that training never saw."
     idle = [name for name, loss in result.manifest.importance.items() if loss <= 0]
     if idle:
         yield f"Shuffling {_some(idle)} harmed nothing in training: each is a dependency without a use."

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headway.components._shared.statistics import difference, interval, spread_of
+from headway.components._shared.statistics.differences import difference
+from headway.components._shared.statistics.estimates import mean_of
+from headway.components._shared.statistics.intervals import interval
 from headway.components._shared.statistics.metrics import METRICS, Outcomes, metrics_of
+from headway.components._shared.statistics.spread import spread_of
 
 
 def outcomes(task: str, seed: int, rows: int, *, ties: bool = False) -> Outcomes:
@@ -135,3 +138,24 @@ def test_a_difference_changes_its_sign_with_its_order(seed):
     assert one.value == pytest.approx(-other.value)
     assert one.low == pytest.approx(-other.high)
     assert one.p_value == pytest.approx(other.p_value)
+
+
+@st.composite
+def contributions(draw):
+    """Two estimates of the same rows: many small differences, or a few large ones that carry it all, or none."""
+    rows = draw(st.integers(20, 300))
+    generator = np.random.default_rng(draw(st.integers(0, 10_000)))
+    differs = generator.random(rows) < draw(st.sampled_from([0.0, 0.02, 0.2, 1.0]))
+    first = differs * generator.choice([-1.0, 1.0, 1.0, 5.0], rows) * draw(st.floats(0.001, 100))
+    return mean_of(first + draw(st.sampled_from([0.0, 0.3]))), mean_of(np.zeros(rows))
+
+
+@given(contributions(), st.booleans(), st.sampled_from([0.8, 0.95, 0.99]), st.sampled_from([1, 4]), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_a_p_value_is_below_alpha_exactly_where_the_interval_leaves_out_zero(pair, in_blocks, confidence, n, more):
+    blocks = np.arange(len(pair[0].influence)) % 9 if in_blocks else None
+    found = difference(*pair, blocks, higher_is_better=more, confidence=confidence, comparisons=n)
+    alpha = (1 - confidence) / n
+    if abs(found.p_value - alpha) > 1e-9:
+        assert (found.p_value < alpha) == (not found.low <= 0 <= found.high)
+    assert 0 <= found.p_value <= 1

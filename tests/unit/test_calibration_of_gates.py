@@ -3,19 +3,18 @@
 import numpy as np
 import pytest
 
-from headway.components._shared.statistics import (
+from headway.components._shared.statistics.differences import difference, power
+from headway.components._shared.statistics.estimates import restrict
+from headway.components._shared.statistics.intervals import (
     Interval,
-    difference,
     interval,
     largest,
-    power,
     quantile_interval,
-    restrict,
     smallest,
-    spread_of,
     wilson,
 )
 from headway.components._shared.statistics.metrics import Outcomes, metrics_of
+from headway.components._shared.statistics.spread import spread_of
 from headway.components.evaluation.calibration import calibrate
 from headway.components.evaluation.config import Gates
 from headway.components.evaluation.gates import Evidence, decide

@@ -119,7 +119,8 @@ def test_a_poor_slice_is_found_and_one_that_only_looks_poor_is_not():
     results = measure_slices(slice_rows(frame, ["place"]), accuracy, outcomes, None, min_support=100, confidence=0.95)
     worse = [r.name for r in results if r.p_value < 0.05 and r.deviation.value < 0]
     assert worse == ["place=p7"]
-    worst = worst_of(results, accuracy)
+    name, worst = worst_of(results, accuracy)
+    assert name == "place=p7"
     assert worst.low < 0.7 < worst.high < 0.75
 
 
@@ -136,7 +137,7 @@ def test_slices_without_support_say_what_they_lack():
         confidence=0.95,
     )
     assert [r.why_not for r in results] == [
-        "its rows lie in 1 blocks (day of t), fewer than 5",
+        "its rows lie in 1 block (day of t), fewer than 5",
         "fewer than 10 rows decide the metric there",
         "50 rows, fewer than 100",
     ]

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from headway.components._shared.statistics import Estimate, Floats, Integers
-
+Floats: TypeAlias = npt.NDArray[np.float64]
+Integers: TypeAlias = npt.NDArray[np.int64]
 Complexes: TypeAlias = npt.NDArray[np.complex128]
 
 UNIT = (0.0, 1.0)
 POSITIVE = (0.0, math.inf)
 REAL = (-math.inf, math.inf)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value together with what each row contributes to its uncertainty.
+
+    Attributes:
+        value: The statistic on all rows.
+        influence: Shape (rows,): the derivative of the value by the weight of each row (the infinitesimal jackknife;
+            Efron 1982, chapter 6). Sums to zero; the sum of its squares is the variance for independent rows.
+        bounds: Smallest and largest value that the statistic can take; infinite where there is none.
+        support: Number of rows that decide it, such as the rows of the rarer class for a ROC AUC.
+    """
+
+    value: float
+    influence: Floats
+    bounds: tuple[float, float]
+    support: int
 
 
 def roc_auc(actual: npt.NDArray[np.bool_], score: Floats) -> Estimate | None:
@@ -121,6 +140,18 @@ def logistic_slope(x: Floats, y: Floats) -> Estimate | None:
             influence = np.linalg.solve(information, scores.T)[1]
             return Estimate(float(weights[1]), influence, REAL, int(min(y.sum(), (1 - y).sum())))
     return None
+
+
+def restrict(estimate: Estimate, rows: npt.NDArray[np.bool_]) -> Estimate:
+    """Spreads an estimate from a part of the rows over all of them, so that it can be paired with other parts.
+
+    Args:
+        estimate: Measured on the rows where `rows` is true.
+        rows: Shape (all rows,).
+    """
+    influence = np.zeros(len(rows))
+    influence[rows] = estimate.influence
+    return Estimate(estimate.value, influence, estimate.bounds, estimate.support)
 
 
 def _midranks(values: Floats) -> Floats:

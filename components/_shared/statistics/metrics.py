@@ -10,12 +10,15 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from headway.components._shared.statistics import Estimate, Floats, Integers, estimates
+from headway.components._shared.statistics import estimates
 from headway.components._shared.statistics.estimates import (
     POSITIVE,
     REAL,
     UNIT,
     Complexes,
+    Estimate,
+    Floats,
+    Integers,
     mean_of,
     of_confusion,
     of_means,
@@ -172,11 +175,11 @@ def _f1(outcomes: Outcomes) -> Estimate | None:
 
 
 def _mcc(outcomes: Outcomes) -> Estimate | None:
-    """Matthews' correlation (1975)."""
+    """Matthews' correlation (1975); 0, as he sets it, where one side is constant."""
     ends = [np.bincount(side.astype(np.int64), minlength=2) for side in (outcomes.actual, outcomes.predicted)]
     smallest = int(min(end.min() for end in ends))
     if smallest == 0:
-        return None
+        return Estimate(0.0, np.zeros(len(outcomes.actual)), (-1.0, 1.0), 0)
 
     def correlation(shares: Complexes) -> complex:
         ((tn, fp), (fn, tp)) = shares
