@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -84,12 +85,12 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             try:
                 result = function(*args, **kwargs)
             except HeadwayError as error:
-                where = _record_failure(current, error, format_time(started), time.monotonic() - wall)
+                where = record_failure(current, error, started)
                 _end_with_message(error, where)
                 raise
             except Exception as error:
                 bug = HeadwayError("bug", f"{type(error).__name__}: {error}", remedy="Please report this with its log.")
-                _record_failure(current, bug, format_time(started), time.monotonic() - wall)
+                record_failure(current, bug, started)
                 raise
             finally:
                 _current.reset(token)
@@ -123,7 +124,7 @@ def _record_success(step: Step, started: str, seconds: float, cpu_seconds: float
     )
 
 
-def _record_failure(step: Step, error: HeadwayError, started: str, seconds: float) -> str | None:
+def record_failure(step: Step, error: HeadwayError, started: datetime) -> str | None:
     """Leaves the cause where an exit handler finds it; gives its address."""
     if step.state is None or step.run is None:
         return None
@@ -131,8 +132,8 @@ def _record_failure(step: Step, error: HeadwayError, started: str, seconds: floa
         "schema_version": 1,
         "step": step.name,
         "status": "failed",
-        "started": started,
-        "seconds": round(seconds, 3),
+        "started": format_time(started),
+        "seconds": round((now() - started).total_seconds(), 3),
         "time": format_time(now()),
         "peak_memory_bytes": peak_memory_bytes(),
         "attempt": int(os.environ.get("KFP_RETRY_INDEX") or 0),

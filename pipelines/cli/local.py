@@ -12,14 +12,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import RUN_ID_VARIABLE, State
+from headway.components._shared.steps import Step, record_failure
 from headway.components._shared.times import now
+from headway.pipelines.cli.stops import Stopped
 
 _STARTED = re.compile(r"Executing task '?([a-z0-9-]+)'?")
 _ADOPTED = re.compile(r"Task '?([a-z0-9-]+)'? cache hit \(key=([0-9a-f]+)\)")
@@ -47,13 +51,21 @@ class StepEnd:
 
 @dataclass
 class LocalRun:
-    """A run on this machine: its id, its folders and how its steps ended."""
+    """A run on this machine: its id, its folders, the step that is running and how the others ended."""
 
     run_id: str
     home: Path
     state: State
     ends: list[StepEnd] = field(default_factory=list)
+    running: str | None = None
+    since: datetime = field(default_factory=now)
     ok: bool = False
+    stopped: Stopped | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether a step refused to let the model go on."""
+        return any(end.record.get("details", {}).get("outcome") == "refused" for end in self.ends)
 
     @property
     def log(self) -> Path:
@@ -77,7 +89,7 @@ def run_locally(
         on_step: Called as each step ends.
 
     Returns:
-        The run; `ok` says whether every step succeeded.
+        The run; `ok` says whether every step succeeded, `stopped` which signal ended it and its steps.
 
     Raises:
         HeadwayError: `run.path_unusable`: kfp.local rewrites the text `python3` wherever it stands in an argument.
@@ -106,17 +118,40 @@ def run_locally(
             start_new_session=True,
         )
     assert child.stdin is not None
-    child.stdin.write(json.dumps(job).encode())
-    child.stdin.close()
     try:
+        child.stdin.write(json.dumps(job).encode() + b"\n")
+        child.stdin.flush()
         for end in _ends(run, child, cache):
             run.ends.append(end)
             on_step(end)
-    except BaseException:
-        os.killpg(child.pid, signal.SIGTERM)
-        raise
-    run.ok = child.wait() == 0
+        run.ok = child.wait() == 0
+    except Stopped as stopped:
+        run.stopped = stopped
+    finally:
+        _end(child)
+    if run.stopped:
+        _record_stop(run, run.stopped)
     return run
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Ends the child and its steps, if they have not ended."""
+    assert child.stdin is not None
+    with suppress(BrokenPipeError):
+        child.stdin.close()  # the child's lifeline
+    if child.wait() != 0:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+def _record_stop(run: LocalRun, stopped: Stopped) -> None:
+    """Says why the run ended early, as a failure of the step that was running, else of the run itself."""
+    error = HeadwayError(
+        "run.stopped",
+        f"{stopped} ended the run.",
+        remedy="Start the run again: steps that ended are not computed a second time.",
+    )
+    record_failure(Step(run.running or "run", run.state, run.run_id), error, run.since)
 
 
 def suite_digest() -> str:
@@ -143,24 +178,24 @@ def _refuse_python3(home: str, parameters: Mapping[str, Any]) -> None:
 
 def _ends(run: LocalRun, child: subprocess.Popen[bytes], cache: Path) -> Iterator[StepEnd]:
     """Follows the log until the child has ended."""
-    last = time.monotonic()
     with run.log.open(errors="replace") as log:
         while True:
             ended = child.poll() is not None
             for line in log:
                 event = _COLOUR.sub("", line)
-                if _STARTED.search(event):
-                    last = time.monotonic()
+                if started := _STARTED.search(event):
+                    run.running, run.since = _component(started[1]), now()
                 elif adopted := _ADOPTED.search(event):
                     yield StepEnd(
                         _component(adopted[1]), "adopted", 0.0, _adopt(run, _component(adopted[1]), cache, adopted[2])
                     )
                 elif finished := _ENDED.search(event):
                     step = _component(finished[1])
-                    failed = finished[2] != "SUCCESS"
+                    failed, seconds = finished[2] != "SUCCESS", (now() - run.since).total_seconds()
                     folder = "failures" if failed else "steps"
                     record = _read(run, f"{folder}/{step}.json")
-                    yield StepEnd(step, "failed" if failed else "succeeded", time.monotonic() - last, record)
+                    run.running = None
+                    yield StepEnd(step, "failed" if failed else "succeeded", seconds, record)
             if ended:
                 return
             time.sleep(_POLL_S)

@@ -9,6 +9,8 @@ import click
 
 from headway.pipelines.cli.summary import say_step, say_summary
 
+REFUSED = 3
+
 
 @click.command("run")
 @click.argument("pipeline")
@@ -22,20 +24,32 @@ from headway.pipelines.cli.summary import say_step, say_summary
     show_default=True,
     help="Folder for state, artifacts and cache.",
 )
-def run_command(pipeline: str, params: Path, home: Path) -> None:
-    """Run a pipeline on this machine with the parameters of a file."""
+@click.option("--fail-if-refused", is_flag=True, help="Exit with 3 when the model was refused.")
+def run_command(pipeline: str, params: Path, home: Path, fail_if_refused: bool) -> None:
+    """Run a pipeline on this machine with the parameters of a file.
+
+    Exit codes: 0, every step ended well, also when a gate refused the model; 1, a step failed or the parameters
+    are wrong; 3, the model was refused and --fail-if-refused was given; 128 plus its number, a signal ended the run.
+    """
     from headway.pipelines.cli.parameters import read_parameters
 
-    run_and_tell(pipeline, read_parameters(params, home / "data").parameters, home)
+    run_and_tell(pipeline, read_parameters(params, home / "data").parameters, home, fail_if_refused)
 
 
-def run_and_tell(pipeline: str, parameters: dict[str, Any], home: Path) -> None:
-    """Checks the parameters, runs the pipeline, tells every step and the outcome; exits 1 when a step failed."""
+def run_and_tell(pipeline: str, parameters: dict[str, Any], home: Path, fail_if_refused: bool = False) -> None:
+    """Checks the parameters, runs the pipeline, tells every step and the outcome; exits as `headway run` documents."""
     from headway.pipelines.cli.check import check_parameters
     from headway.pipelines.cli.local import run_locally
+    from headway.pipelines.cli.stops import stopping_on_signals
 
     check_parameters(pipeline, {"state_uri": str(home / "state"), **parameters})
     click.echo(f"pipeline {pipeline}, model {parameters['model_name']}, in {home}")
-    run = run_locally(pipeline, parameters, home, say_step)
-    if not say_summary(run, pipeline, parameters):
+    with stopping_on_signals():
+        run = run_locally(pipeline, parameters, home, say_step)
+    say_summary(run, pipeline, parameters)
+    if run.stopped:
+        raise SystemExit(run.stopped.exit_code)
+    if not run.ok:
         raise SystemExit(1)
+    if fail_if_refused and run.refused:
+        raise SystemExit(REFUSED)

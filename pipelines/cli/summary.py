@@ -20,22 +20,19 @@ def say_step(end: StepEnd) -> None:
         end.record.get("decision")
         or end.record.get("message")
         or ("unchanged inputs" if end.status == "adopted" else "")
+        or ("it left no record; see the log" if end.status == "failed" else "")
     )
     # The time that the step's record, and so the index page, tells; only a step without one is timed from outside.
     seconds = end.seconds if end.status == "adopted" else float(end.record.get("seconds", end.seconds))
     click.echo(f"{click.style(mark, fg=colour)}  {end.step:<17} {seconds:6.1f} s  {told}")
     if end.status == "failed":
-        if end.record.get("value") is not None:
-            click.echo(f"      given:  {end.record['value']}")
-        click.echo(f"      remedy: {end.record.get('remedy', 'see the log')}")
+        for label, key in (("given", "value"), ("code", "code"), ("remedy", "remedy")):
+            if end.record.get(key) is not None:
+                click.echo(f"      {label + ':':<8}{end.record[key]}")
 
 
-def say_summary(run: LocalRun, pipeline: str, parameters: Mapping[str, Any]) -> bool:
-    """The closing summary; also writes the run's index page.
-
-    Returns:
-        Whether the run succeeded.
-    """
+def say_summary(run: LocalRun, pipeline: str, parameters: Mapping[str, Any]) -> None:
+    """The closing summary; also writes the run's index page."""
     from headway.components._shared.reports.run_index import write_run_index
 
     evaluation = run.details("evaluate_model")
@@ -56,12 +53,16 @@ def say_summary(run: LocalRun, pipeline: str, parameters: Mapping[str, Any]) -> 
         order=[end.step for end in run.ends],
         succeeded=run.ok,
     )
+    if run.stopped:
+        click.echo(
+            f"{click.style('stop', fg='red')}  {run.running or 'between two steps'}: {run.stopped} ended the run"
+        )
+        click.echo("      remedy: start it again; steps that ended are not computed a second time")
     click.echo("")
     for key, value in {**summary, "report": index, "log": _short(run.log)}.items():
         click.echo(f"{key:<11}{value}")
     if run.ok and deployment.get("example_request"):
         click.echo(f"\n{deployment['example_request']}")
-    return run.ok
 
 
 def _decision(run: LocalRun, step: str) -> str | None:

@@ -48,9 +48,9 @@ GATE = {"kind": "metric", "metric": "roc_auc", "at_least": 0.5}
         ({"model_name": "My Model"}, "[model.name_invalid] This cannot be a model's name. Given: 'My Model'."),
         (
             {"search_space": {"learning_rate": {"type": "double", "min": 0.5, "max": 0.1}}},
-            "search_space.learning_rate: Value error, min 0.5 is over max 0.1",
+            "search_space.learning_rate: min 0.5 is over max 0.1",
         ),
-        ({"gates": {"g": {**GATE, "metric": "auc"}}}, "[gate.metric_unknown] Gate 'g' asks for a metric that there is"),
+        ({"gates": {"g": {**GATE, "metric": "auc"}}}, "[gate.metric_unknown] Gate 'g' is a metric gate on a metric"),
         ({"estimator": "sklearn.ensemble.HistGradient"}, "[estimator.unknown] There is no estimator of this name"),
         ({"params": {"max_itr": 5}}, "no parameter 'max_itr'. Given: ['max_itr']. Remedy: Did you mean 'max_iter'?"),
         ({"search_space": {"depth": {"type": "int", "min": 1, "max": 5}}}, "has no parameter 'depth'"),
@@ -80,7 +80,7 @@ def test_a_missing_parameter_is_named(good):
 
 
 def test_faults_of_several_parameters_are_told_together(good):
-    with pytest.raises(HeadwayError, match=r"split\.strategy.*gates\.g"):
+    with pytest.raises(HeadwayError, match=r"(?s)There are 2 problems:\n  1. .*split\.strategy.*\n  2. .*gates\.g"):
         check_parameters("delivery", {**good, "split": {"strategy": "times"}, "gates": {"g": {"kind": "wish"}}})
 
 
@@ -111,7 +111,8 @@ def test_the_command_ends_with_the_message_and_no_traceback(tmp_path):
     ]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
-    assert ran.stderr.startswith("error [parameters.invalid] The parameters do not fit the pipeline 'training'")
+    assert ran.stderr.startswith("error [parameters.invalid] ")
+    assert "The parameters do not fit the pipeline 'training'" in ran.stderr
     assert "unknown parameter 'gate'" in ran.stderr
     assert "Remedy: The pipeline takes" in ran.stderr
     assert "Traceback" not in ran.stderr
@@ -145,7 +146,7 @@ def test_the_summary_ends_with_a_command_that_asks_the_endpoint(tmp_path, capsys
         ),
     ]
     run = LocalRun("r1", tmp_path, State(str(tmp_path / "state")), ends, ok=True)
-    assert say_summary(run, "delivery", {})
+    say_summary(run, "delivery", {})
     lines = capsys.readouterr().out.splitlines()
     assert "metric     ROC AUC 0.7 [0.6, 0.8]" in lines
     assert "endpoint   http://x:1" in lines
@@ -158,7 +159,7 @@ def test_a_failed_step_is_told_with_its_remedy_and_no_command_follows(tmp_path, 
         "ingest_data", "failed", 0.5, {"message": "There is no such file.", "remedy": "Check the address."}
     )
     say_step(failed)
-    assert not say_summary(LocalRun("r1", tmp_path, State(str(tmp_path / "state")), [failed]), "training", {})
+    say_summary(LocalRun("r1", tmp_path, State(str(tmp_path / "state")), [failed]), "training", {})
     said = capsys.readouterr().out
     assert "FAIL  ingest_data" in said
     assert "There is no such file.\n      remedy: Check the address.\n" in said
