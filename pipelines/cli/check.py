@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import glob
+from collections.abc import Iterator, Mapping
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
 from headway.components._shared.config import Config, parse
-from headway.components._shared.errors import HeadwayError
-from headway.components._shared.estimators.paths import check_parameter_names, make_estimator
+from headway.components._shared.errors import HeadwayError, raise_together
 from headway.components._shared.schemas import Schema
-from headway.components._shared.state import checked_model_name
-from headway.components._shared.statistics.metrics import LABELS
 
 # Structured parameters and the model behind each: room and class name in that room's config.py.
 MODELS = {
     "source": ("ingestion", "Source"),
     "contract": ("validation", "Contract"),
+    "roles": ("validation", "Roles"),
     "checks": ("validation", "Checks"),
     "split": ("splitting", "Split"),
     "search_space": ("tuning", "SearchSpace"),
@@ -41,50 +39,56 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
+_ENGINES = {"tuning_engine": ("auto", "local", "katib"), "serving_engine": ("auto", "local", "kserve")}
+_GLOB = frozenset("*?[")
+
+
 @click.command("check")
 @click.argument("pipeline")
 @click.option("--params", "params", type=click.Path(path_type=Path), required=True, help="Parameter file.")
 @click.option("--home", type=click.Path(path_type=Path), default=Path(".headway"), help="Folder for staged data.")
 def check_command(pipeline: str, params: Path, home: Path) -> None:
-    """Check a parameter file before anything runs."""
+    """Check a parameter file before anything runs, and tell everything that is wrong at once.
+
+    In the file, `@FILE` stands for the content of that YAML or JSON file, `./PATH` for a path relative to the parameter
+    file, and `package://PACKAGE/PATH` for a file of an installed Python package.
+    """
     from headway.pipelines.cli.parameters import read_parameters
 
-    parameters = {"state_uri": str(home / "state"), **read_parameters(params, home / "data").parameters}
-    check_parameters(pipeline, parameters)
+    asked = read_parameters(params, home / "data", pipeline=pipeline)
+    check_parameters(pipeline, {"state_uri": str(home / "state"), **asked.parameters})
     click.echo(f"{params} is a valid set of parameters for the pipeline {pipeline}")
 
 
 def check_parameters(pipeline: str, parameters: Mapping[str, Any]) -> None:
-    """Raises one error that lists everything that is wrong.
+    """Raises one error that tells everything that is wrong; warns on standard error of what will come to nothing.
 
     Raises:
         HeadwayError: `parameters.invalid`, or the error of the one part that is wrong.
     """
     from headway.pipelines.catalogue import load_pipeline
+    from headway.pipelines.cli.agreement import disagreements
 
     inputs = load_pipeline(pipeline).component_spec.inputs or {}
-    problems = [f"unknown parameter {name!r}" for name in parameters if name not in inputs]
-    problems += [
-        f"missing parameter {name!r}" for name, spec in inputs.items() if not spec.optional and name not in parameters
-    ]
-    for name, value in parameters.items():
-        kind = str(inputs[name].type).partition("[")[0] if name in inputs else ""  # Dict[String, Any]
-        wanted = _TYPES.get(kind)
-        wrong_bool = isinstance(value, bool) and wanted not in (bool, None)
-        if wanted and (wrong_bool or not isinstance(value, wanted)):
-            problems.append(f"parameter {name!r} must be {kind}, not {type(value).__name__}")
-    if problems:
-        raise HeadwayError(
-            "parameters.invalid",
-            f"The parameters do not fit the pipeline {pipeline!r}: {'; '.join(problems)}.",
-            remedy=f"The pipeline takes {', '.join(inputs)}.",
+    problems = {name: said for name, value in parameters.items() if (said := _misfit(name, value, inputs.get(name)))}
+    missing = [f"missing parameter {n!r}" for n, spec in inputs.items() if not spec.optional and n not in parameters]
+    faults = []
+    if problems or missing:
+        faults.append(
+            HeadwayError(
+                "parameters.invalid",
+                f"The parameters do not fit the pipeline {pipeline!r}: {'; '.join([*problems.values(), *missing])}.",
+                remedy=f"The pipeline takes {', '.join(inputs)}.",
+            )
         )
-    checked_model_name(parameters["model_name"])
-    _check_models(parameters)
-    _check_files(parameters["source"]["uris"])
-    _check_columns(parameters)
-    _check_metrics(parameters)
-    _check_estimator({"estimator": inputs["estimator"].default, **parameters})
+    fitting = {name: value for name, value in parameters.items() if name not in problems}
+    given = {name: spec.default for name, spec in inputs.items() if spec.optional} | fitting
+    models, invalid = _parsed(given)
+    faults += [*invalid, *_unknown_words(given)]
+    faults += _missing_files(models["source"].uris if "source" in models else ())
+    raise_together("parameters.invalid", [*faults, *disagreements(models, given)])
+    if not given["gates"]:
+        click.secho("warning: there are no gates, so nothing will be blessed or registered", err=True, fg="yellow")
 
 
 def model_of(parameter: str) -> type[Config]:
@@ -94,98 +98,65 @@ def model_of(parameter: str) -> type[Config]:
     return model
 
 
-def _check_models(parameters: Mapping[str, Any]) -> None:
-    """Parses every structured parameter; several faults are told at once."""
+def _misfit(name: str, value: object, spec: Any) -> str | None:
+    """What keeps a value from being that of a pipeline's parameter."""
+    if spec is None:
+        return f"unknown parameter {name!r}"
+    kind = str(spec.type).partition("[")[0]  # Dict[String, Any]
+    wanted = _TYPES.get(kind)
+    wrong_bool = isinstance(value, bool) and wanted not in (bool, None)
+    if wanted and (wrong_bool or not isinstance(value, wanted)):
+        return f"parameter {name!r} must be {kind}, not {type(value).__name__}"
+    return None
+
+
+def _parsed(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[HeadwayError]]:
+    """The structured parameters that are valid, and the faults of the others."""
+    models: dict[str, Any] = {}
     faults = []
-    for name, value in parameters.items():
-        if name in MODELS:
-            try:
-                parse(Schema if name == "contract" and "columns" in value else model_of(name), value, parameter=name)
-            except HeadwayError as error:
-                faults.append(error)
-    if len(faults) == 1:
-        raise faults[0]
-    if faults:
-        raise HeadwayError(
-            "parameters.invalid",
-            " ".join(fault.message for fault in faults),
-            remedy=" ".join(fault.remedy for fault in faults),
-        )
+    for name in (name for name in MODELS if name in given):
+        model = Schema if name == "contract" and "columns" in given[name] else model_of(name)
+        try:
+            models[name] = parse(model, given[name], parameter=name)
+        except HeadwayError as error:
+            faults.append(error)
+    return models, faults
 
 
-def _check_files(uris: Sequence[str]) -> None:
-    """Looks for local files and folders that are named without a pattern.
+def _unknown_words(given: Mapping[str, Any]) -> Iterator[HeadwayError]:
+    """Names that no step takes."""
+    from headway.components._shared.tracking import registered_name
 
-    Raises:
-        HeadwayError: `parameters.file_missing`.
-    """
-    missing = [uri for uri in uris if "://" not in uri and not set("*?[") & set(uri) and not Path(uri).exists()]
+    try:
+        registered_name(given.get("model_name", "unnamed"), given["environment"])
+    except HeadwayError as error:
+        yield error
+    for name, words in _ENGINES.items():
+        if given.get(name, "auto") not in words:
+            yield HeadwayError(
+                "parameters.engine_unknown",
+                f"{name} is no engine that there is.",
+                value=given[name],
+                remedy=f"Use {', '.join(words[:-1])} or {words[-1]}.",
+            )
+
+
+def _missing_files(uris: tuple[str, ...]) -> Iterator[HeadwayError]:
+    """Local files and folders that are not there, and patterns that nothing matches."""
+    local = [uri for uri in uris if "://" not in uri and not Path(uri).exists()]
+    missing = [uri for uri in local if not _GLOB & set(uri)]
     if missing:
-        raise HeadwayError(
+        yield HeadwayError(
             "parameters.file_missing",
             "There is no such file or folder.",
             value=missing,
             remedy="Check the address; `./` in a parameter file is relative to that file.",
         )
-
-
-def _check_columns(parameters: Mapping[str, Any]) -> None:
-    """Holds every column that a parameter names against an inline contract.
-
-    Raises:
-        HeadwayError: `schema.role_missing`, or `parameters.column_unknown` that names parameter and column.
-    """
-    if "columns" not in parameters.get("contract", {}):
-        return
-    schema = parse(Schema, parameters["contract"], parameter="contract")
-    target = schema.one("target")
-    split, evaluation = parameters.get("split", {}), parameters.get("evaluation", {})
-    named = [
-        (f"split.{key}", split[key]) for key in ("target", "time_column", "group_column", "id_column") if key in split
-    ]
-    for key in ("slices", "groups"):
-        named += [(f"evaluation.{key}", name) for name in evaluation.get(key, ()) if evaluation[key] != "auto"]
-    if isinstance(evaluation.get("dependence"), dict):
-        named.append(("evaluation.dependence", evaluation["dependence"]["column"]))
-    for gate, asked in parameters.get("gates", {}).items():
-        named += [(f"gates.{gate}", asked["column"])] if "column" in asked else []
-        column, _, value = asked.get("slice", "").partition("=")
-        named += [(f"gates.{gate}", column)] if value else []
-    unknown = [f"{where} names {name!r}" for where, name in named if schema.column(name) is None]
-    if split.get("target", target) != target:
-        unknown.append(f"split.target is {split['target']!r}, but the contract's target is {target!r}")
-    if unknown:
-        raise HeadwayError(
-            "parameters.column_unknown",
-            f"The contract has no such column: {'; '.join(unknown)}.",
-            remedy=f"Use the contract's columns: {', '.join(c.name for c in schema.columns)}.",
+    unmatched = [uri for uri in local if _GLOB & set(uri) and not glob.glob(uri, recursive=True)]  # noqa: PTH207
+    if unmatched:
+        yield HeadwayError(
+            "parameters.file_missing",
+            "No file matches.",
+            value=unmatched,
+            remedy="Check the pattern; `./` in a parameter file is relative to that file.",
         )
-
-
-def _check_metrics(parameters: Mapping[str, Any]) -> None:
-    """Finds gates on metrics of no task; which of the others a model has, its evaluation knows.
-
-    Raises:
-        HeadwayError: `gate.metric_unknown`.
-    """
-    for name, gate in parameters.get("gates", {}).items():
-        if gate["metric"] not in LABELS:
-            raise HeadwayError(
-                "gate.metric_unknown",
-                f"Gate {name!r} asks for a metric that there is not.",
-                value=gate["metric"],
-                remedy=f"Use one of {', '.join(LABELS)}.",
-            )
-
-
-def _check_estimator(parameters: Mapping[str, Any]) -> None:
-    """Builds the estimator, where its package is installed here too, and looks for every parameter.
-
-    Raises:
-        HeadwayError: `estimator.*`.
-    """
-    path = parameters["estimator"]
-    if find_spec(path.partition(".")[0] or "nothing") is None:
-        return
-    model = make_estimator(path, parameters.get("params", {}), 0)
-    check_parameter_names(path, sorted(model.get_params(deep=False)), parameters.get("search_space", {}))

@@ -144,7 +144,7 @@ def test_folds_are_made_as_the_schema_allows(tmp_path: Path, schema: Any, strate
 @pytest.mark.parametrize(
     ("parameter", "message"),
     [
-        ({"type": "double", "min": 0.5, "max": 0.1}, "search_space.x: Value error, min 0.5 is over max 0.1"),
+        ({"type": "double", "min": 0.5, "max": 0.1}, "search_space.x: min 0.5 is over max 0.1"),
         ({"type": "int", "min": 5, "max": 1}, "min 5 is over max 1"),
         ({"type": "double", "min": 0, "max": 1, "log": True}, "log needs a min over 0, not 0"),
         ({"type": "double", "min": -1, "max": 1, "log": True}, "log needs a min over 0, not -1"),
