@@ -13,7 +13,9 @@ COMMANDS = {
     "demo": "demo",
     "run": "run",
     "check": "check",
+    "schema": "schema",
     "compile": "compile",
+    "pipelines": "pipelines",
     "components": "components",
     "endpoint": "endpoint",
 }
@@ -21,7 +23,9 @@ HELP = {
     "demo": "Run a ready-made example from raw data to an endpoint that answers.",
     "run": "Run a pipeline on this machine with the parameters of a file.",
     "check": "Check a parameter file before anything runs.",
+    "schema": "Write a first contract of the data that a parameter file names.",
     "compile": "Write every component and pipeline as YAML.",
+    "pipelines": "List the pipelines, or show one pipeline's parameters.",
     "components": "List the catalogue, or show one component's inputs and outputs.",
     "endpoint": "List or stop the endpoints of this machine.",
 }

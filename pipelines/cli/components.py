@@ -28,11 +28,20 @@ def components_command(name: str | None) -> None:
         )
     shown = interface(name)
     click.echo(f"{name}: {shown.summary}")
-    for part, rows in (("inputs", shown.inputs), ("outputs", shown.outputs)):
-        click.echo(f"\n{part}")
-        for row in rows:
-            default = "" if row.default is None else f" = {row.default}"
-            click.echo(f"  {row.name} ({row.type}{default})\n      {row.description}")
+    say_rows("inputs", shown.inputs)
+    say_rows("outputs", shown.outputs)
+
+
+def say_rows(title: str, rows: tuple[Row, ...]) -> None:
+    """Tells name, type, default and meaning of each, and where the JSON Schema of a structured one lies."""
+    from headway.components._shared.config import PUBLISHED
+
+    click.echo(f"\n{title}")
+    for row in rows:
+        default = "" if row.default is None else f" = {row.default}"
+        structured = row.type.startswith("Dict") and row.name in PUBLISHED
+        schema = f" JSON Schema: compiled/schemas/{row.name}.json" if structured else ""
+        click.echo(f"  {row.name} ({row.type}{default})\n      {row.description}{schema}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Interface:
-    """What a component takes and gives, as its signature and docstring say."""
+    """What a component or pipeline takes and gives, as its signature and docstring say."""
 
     summary: str
     inputs: tuple[Row, ...]
@@ -58,7 +67,12 @@ def interface(name: str) -> Interface:
     """The interface of a component of the catalogue."""
     from headway import components
 
-    spec = getattr(components, name).component_spec
+    return interface_of(getattr(components, name))
+
+
+def interface_of(compiled: Any) -> Interface:
+    """The interface of a component or pipeline."""
+    spec = compiled.component_spec
     inputs, outputs = (spec.inputs or {}).items(), (spec.outputs or {}).items()
     return Interface(
         (spec.description or "").partition("\n")[0].strip(),

@@ -2,6 +2,7 @@
 
 Three kinds of text in them are references: `@FILE` becomes the content of that YAML or JSON file, `./PATH` (or
 `../PATH`) a path, both relative to the parameter file, and `package://PACKAGE/PATH` a file of an installed package.
+A text that begins with `@` itself is written `@@`.
 """
 
 from __future__ import annotations
@@ -65,15 +66,7 @@ def read_parameters(path: Path, staging: Path, *, pipeline: str | None = None) -
             value=str(path),
             remedy=f"Ask for {named!r}, or change `pipeline:` in the file.",
         )
-    try:
-        return ParameterFile(named, _resolve(content["parameters"], path.parent, staging))
-    except RecursionError:
-        raise HeadwayError(
-            "parameters.unreadable",
-            "A file that is named with `@` names itself.",
-            value=str(path),
-            remedy="Take that reference out of the file that it names.",
-        ) from None
+    return ParameterFile(named, _resolve(content["parameters"], path.parent, staging))
 
 
 def _misshapen(content: Any) -> str | None:
@@ -141,16 +134,20 @@ def _place(error: yaml.YAMLError) -> str:
     return f": {str(error).splitlines()[0]}"
 
 
-def _resolve(value: Any, folder: Path, staging: Path) -> Any:
+def _resolve(value: Any, folder: Path, staging: Path, *, included: bool = False) -> Any:
+    """The value with its references resolved; in a file that was included, `@` is a sign like any other."""
     if isinstance(value, dict):
-        return {key: _resolve(item, folder, staging) for key, item in value.items()}
+        return {key: _resolve(item, folder, staging, included=included) for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolve(item, folder, staging) for item in value]
-    if isinstance(value, str) and value.startswith("@"):
-        return _resolve(_load(folder / value[1:]), folder, staging)
-    if isinstance(value, str) and value.startswith(PACKAGE):
+        return [_resolve(item, folder, staging, included=included) for item in value]
+    if not isinstance(value, str):
+        return value
+    if value.startswith("@") and not included:
+        text = value[1:]
+        return text if text.startswith("@") else _resolve(_load(folder / text), folder, staging, included=True)
+    if value.startswith(PACKAGE):
         return str(_stage(value, staging))
-    if isinstance(value, str) and value.startswith(("./", "../")):
+    if value.startswith(("./", "../")):
         return str((folder / value).resolve())
     return value
 
