@@ -42,7 +42,12 @@ BINS = 30
 
 
 def write_report(
-    path: str, result: Validation, dataset: Dataset, history: Sequence[PastScore], reference: Profile | None
+    path: str,
+    result: Validation,
+    dataset: Dataset,
+    history: Sequence[PastScore],
+    reference: Profile | None,
+    schema_file: str,
 ) -> None:
     """Writes the report.
 
@@ -52,6 +57,7 @@ def write_report(
         dataset: What was validated.
         history: Scores of this and earlier data, oldest first.
         reference: Profile that the data was compared with.
+        schema_file: Where the Schema lies that was used.
     """
     errors, warnings = result.of("error"), result.of("warning")
     page = Page(
@@ -66,7 +72,7 @@ def write_report(
         page.section("What to do", listing(_advice([*errors, *warnings])))
     page.section("Findings", _findings(result.findings))
     page.section("Quality score", text(FORMULA), *_history(history))
-    page.section("Columns", *_columns(result))
+    page.section("Columns", text(f"The schema that was used lies at {schema_file}."), *_columns(result))
     if reference is not None:
         page.section("Compared with the reference", *_shifts(result), *_shapes(result, reference))
     if result.timeline is not None:

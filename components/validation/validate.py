@@ -62,7 +62,7 @@ def validate_data(
     }
     Path(findings.path).parent.mkdir(parents=True, exist_ok=True)
     Path(findings.path).write_bytes(dump_json(document))
-    write_report(report.path, result, dataset, history, before)
+    write_report(report.path, result, dataset, history, before, getattr(schema, "uri", None) or schema.path)
     where = keep_report(report.path) or report.path
 
     curator = "inferred" if inferred else result.schema.curated_by or "nobody"

@@ -278,6 +278,11 @@ def test_a_fault_is_found_where_it_is(tmp_path, check, change, message, expected
     assert run.score < 1 or finding["severity"] == "info" or finding["share"] == 0
 
 
+def test_the_report_tells_where_the_schema_lies(tmp_path):
+    run = Run(tmp_path, trips())
+    assert f"The schema that was used lies at {run.artifacts['schema'].path}." in run.report
+
+
 def test_equal_columns_are_found(tmp_path):
     contract = {**CONTRACT, "columns": [*CONTRACT["columns"], {"name": "miles", "type": "integer"}]}
     run = Run(tmp_path, trips().with_columns(miles="distance"), contract)
