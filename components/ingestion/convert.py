@@ -107,7 +107,7 @@ class _Writer:
         if len(rows) == 0:
             return
         if not self.shards and not self._pieces:
-            _require_supported(rows)
+            _require_supported(rows, file.uri)
         self._footer = {"schema_version": 1, "source": file.record()}
         self._pieces.append(rows)
         self._bytes += _content_bytes(rows)
@@ -143,14 +143,14 @@ def _content_bytes(rows: pl.DataFrame) -> int:
     return int(text_bytes or 0) + 8 * len(rows) * (rows.width - len(texts))
 
 
-def _require_supported(rows: pl.DataFrame) -> None:
+def _require_supported(rows: pl.DataFrame, uri: str) -> None:
     for name, kind in rows.schema.items():
         try:
             type_of(kind)
         except HeadwayError:
             raise HeadwayError(
                 "data.type_unsupported",
-                f"Column {name!r} holds {kind}, which has no place in a table of numbers, texts and times.",
+                f"Column {name!r} of {uri} holds {kind}, which has no place in a table of numbers, texts and times.",
                 value=name,
                 remedy="Leave it out of source.columns, or take a part of it there.",
             ) from None

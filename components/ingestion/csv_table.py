@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.csv
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.reports.formats import counted
 from headway.components.ingestion import column_types, raw_files
-from headway.components.ingestion.raw_files import require_distinct, unpacked, unreadable
+from headway.components.ingestion.raw_files import not_utf8, require_distinct, unpacked, unreadable
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,16 @@ class CsvTable:
                         self._require_undamaged()
                         return HeadwayError(
                             "data.broken_row",
-                            f"Line {line} of {self.uri} has {found} fields where the header has {width}.",
+                            f"Line {line} of {self.uri} has {counted(found, 'field')} where the header has {width}.",
                             value=f"{self.uri}:{line}",
                             remedy="Repair or remove it; fields with a delimiter or a line break inside need quotes.",
                         )
         except HeadwayError as found_instead:
             return found_instead
         return unreadable(
-            self.uri, f"A record is longer than {raw_files.BLOCK_BYTES:,} bytes; is a quote never closed?"
+            self.uri,
+            f"A record is longer than {raw_files.BLOCK_BYTES:,} bytes; is a quote never closed?",
+            "Close the quote, or leave such long values out of the file.",
         )
 
     def _require_undamaged(self) -> None:
@@ -144,6 +147,6 @@ def _text(path: Path, uri: str) -> Iterator[IO[str]]:
         try:
             yield text
         except UnicodeDecodeError:
-            raise unreadable(uri, "It is not UTF-8 text.") from None
+            raise not_utf8(path, uri) from None
         except csv.Error as error:
             raise unreadable(uri, f"It is not CSV: {error}.") from None

@@ -12,6 +12,7 @@ from headway.components._shared.artifacts import Artifact, describe
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset, publish, read_manifest, write_manifest
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.reports.formats import counted
 from headway.components._shared.steps import decided, step
 from headway.components._shared.storage.folders import (
     folder_aside,
@@ -110,7 +111,7 @@ def _convert(files: Sequence[SourceFile], config: Source, seed: int, folder: Pat
     if not any(folder.glob("*.parquet")):
         raise HeadwayError(
             "data.empty",
-            f"No row is left of {counts.read:,}{_left_out(counts)}.",
+            f"No row is left of {counts.read:,}{_left_out(counts)}." if counts.read else "The files hold no row.",
             value=[file.uri for file in files[:5]],
             remedy="Widen the window or the row filter, raise the sample, or check the files.",
         )
@@ -152,10 +153,11 @@ def _describe(data: Artifact, dataset: Dataset, files: Sequence[SourceFile], tim
 
 
 def _story(dataset: Dataset, files: Sequence[SourceFile], counts: Counts, adopted: bool) -> str:
-    what = f"{dataset.rows:,} of {counts.read:,} rows, {len(dataset.columns)} columns, "
-    what += f"{len(files):,} file{'s' if len(files) > 1 else ''}{_left_out(counts)}"
+    columns = counted(len(dataset.columns), "column")
+    what = f"{dataset.rows:,} of {counted(counts.read, 'row')}, {columns}, {counted(len(files), 'file')}"
+    what += _left_out(counts)
     if counts.repeated:
-        what += f"; {counts.repeated:,} rows repeat an earlier one exactly"
+        what += f"; {counted(counts.repeated, 'row')} exactly like an earlier one"
     return f"{what}; adopted, the sources did not change" if adopted else what
 
 

@@ -15,7 +15,7 @@ import pyarrow.json
 
 from headway.components._shared.errors import HeadwayError
 from headway.components.ingestion import column_types, raw_files
-from headway.components.ingestion.raw_files import unpacked, unreadable
+from headway.components.ingestion.raw_files import is_utf8, not_utf8, unpacked, unreadable
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class JsonLinesTable:
             return f"line {next(itertools.islice(filled, row, None))}"
 
     def _parse(self, block: bytes, lines_before: int) -> pa.Table:
+        if not is_utf8(block):  # Arrow does not look
+            raise not_utf8(self.path, self.uri)
         options = pyarrow.json.ReadOptions(block_size=len(block) + 1)
         try:
             table = pyarrow.json.read_json(io.BytesIO(block), read_options=options)

@@ -34,6 +34,8 @@ class ParquetTable:
             batches = file.iter_batches(batch_size=rows, columns=list(columns))
             try:
                 for batch in batches:
+                    for name in columns:
+                        batch.column(name).validate(full=True)  # texts that are not UTF-8 break what comes after
                     yield _plain(pa.Table.from_batches([batch]).select(list(columns)))
             except (OSError, pa.ArrowException) as error:
                 raise unreadable(self.uri, f"It is damaged: {_first_line(error)}.") from None

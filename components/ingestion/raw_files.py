@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.reports.formats import counted
 
 BLOCK_BYTES = 2 * 2**20
 # Rows come in pieces of this many blocks of text (or about as much Parquet), cut at the same rows every time.
@@ -39,12 +40,12 @@ def _only_member(archive: zipfile.ZipFile, uri: str) -> str:
     if len(names) != 1:
         raise HeadwayError(
             "source.zip_members",
-            f"The zip holds {len(names)} files; it must hold exactly one.",
+            f"{uri} holds {counted(len(names), 'file')}; a zip must hold exactly one.",
             value=uri,
             remedy="Unpack it and name the files, or zip each file by itself.",
         )
     if archive.getinfo(names[0]).flag_bits & 1:
-        raise unreadable(uri, "It is encrypted.")
+        raise unreadable(uri, "It is encrypted.", "Write it again without a password.")
     return names[0]
 
 
@@ -59,7 +60,22 @@ def require_distinct(names: Sequence[str], uri: str) -> None:
         )
 
 
-def unreadable(uri: str, why: str) -> HeadwayError:
-    return HeadwayError(
-        "data.unreadable", f"The file cannot be read. {why}", value=uri, remedy="Write or copy the file again."
+def unreadable(uri: str, why: str, remedy: str = "Write or copy the file again.") -> HeadwayError:
+    return HeadwayError("data.unreadable", f"{uri} cannot be read. {why}", value=uri, remedy=remedy)
+
+
+def not_utf8(path: Path, uri: str) -> HeadwayError:
+    """Reads the file again, line by line, to say where it stops being UTF-8."""
+    with unpacked(path, uri) as stream:
+        line = next((number for number, line in enumerate(stream, start=1) if not is_utf8(line)), 1)
+    return unreadable(
+        uri, f"Line {line} is not UTF-8 text.", "Convert it, such as with `iconv --from-code latin1 --to-code utf-8`."
     )
+
+
+def is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

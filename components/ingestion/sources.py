@@ -79,7 +79,7 @@ def format_of(file: SourceFile, file_format: str) -> str:
             return name
     raise HeadwayError(
         "source.format_unknown",
-        "The ending does not tell the format of this file.",
+        f"The ending of {file.name} does not tell its format.",
         value=file.uri,
         remedy="Give source.format: csv, parquet or jsonl.",
     )
@@ -124,9 +124,11 @@ def _find(uri: str, endings: tuple[str, ...]) -> list[SourceFile]:
     is_folder = local and Path(uri).is_dir()
     raise HeadwayError(
         "source.empty_set" if is_glob or is_folder else "source.not_found",
-        f"No file matches, or none has a known ending ({', '.join(endings)})."
-        if is_glob or is_folder
-        else "There is no such file or folder.",
+        f"No file below {uri} has a known ending ({', '.join(endings)})."
+        if is_folder
+        else f"No file matches {uri}."
+        if is_glob
+        else f"There is no such file or folder: {uri}.",
         value=uri,
         remedy="Check the address; `source.uris` takes files, folders and globs such as gs://bucket/day=*/*.parquet.",
     )
@@ -175,7 +177,7 @@ def _local_file(path: Path) -> SourceFile:
     except PermissionError:
         raise HeadwayError(
             "source.forbidden",
-            "This process may not read the file.",
+            f"This process may not read {path}.",
             value=str(path),
             remedy="Give its account the right to read it.",
         ) from None
@@ -187,7 +189,7 @@ def _local_stat(path: Path) -> Stat:
     if stat is None:
         raise HeadwayError(
             "source.changed",
-            "The file disappeared while it was read.",
+            f"{path} disappeared while it was read.",
             value=str(path),
             remedy="Run the step again once its writer is done.",
         )
@@ -199,7 +201,7 @@ def _require_unchanged(file: SourceFile, stat: Stat | None) -> None:
     if now != (file.size_bytes, file.modified, file.generation):
         raise HeadwayError(
             "source.changed",
-            "The file was changed while it was read.",
+            f"{file.uri} was changed while it was read.",
             value=file.uri,
             remedy="Run the step again once its writer is done.",
         )

@@ -11,6 +11,7 @@ import polars as pl
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.hashing import Hashes, stable_hash, uniform
+from headway.components._shared.reports.formats import counted
 from headway.components._shared.times import format_time, parse_duration, parse_time
 from headway.components.splitting.config import Split
 
@@ -81,15 +82,15 @@ def assign(keys: Keys, split: Split, seed: int) -> Parts:
     elif split.duplicates == "fail" and repeated.any():
         raise HeadwayError(
             "split.duplicates",
-            f"{int(repeated.sum()):,} training rows equal a test row in everything but the id.",
+            f"The training part has {counted(int(repeated.sum()), 'row')} with the same content as a test row.",
             remedy="Remove duplicates before, or set split.duplicates to 'drop' or 'report'.",
         )
     for name, part in (("training", train), ("test", test)):
         if not part.any():
             raise HeadwayError(
                 "split.part_empty",
-                f"The {name} part has no rows: {int(keys.labelled.sum()):,} labelled rows, "
-                f"{int(embargoed.sum()):,} of them under embargo.",
+                f"The {name} part has no rows: of {counted(int(keys.labelled.sum()), 'labelled row')}, "
+                f"{int(embargoed.sum()):,} lie in the embargo.",
                 value=split.model_dump(exclude_defaults=True),
                 remedy="Move test_start, change test_share or the seed, or bring more rows or groups.",
             )
@@ -116,7 +117,7 @@ def _by_group(keys: Keys, split: Split, seed: int) -> Rows:
     if missing:
         raise HeadwayError(
             "split.group_null",
-            f"{missing:,} rows have no value in the group column {split.group_column!r}.",
+            f"The group column {split.group_column!r} has no value in {counted(missing, 'row')}.",
             value=split.group_column,
             remedy="Filter these rows at ingestion, or give them a group.",
         )

@@ -9,6 +9,7 @@ import polars as pl
 
 from headway.components._shared.config import Config
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.reports.formats import counted
 from headway.components.splitting.config import Split
 from headway.components.splitting.parts import MAX_LABELS, Keys, Parts, Rows, time_text
 
@@ -132,11 +133,11 @@ def prove(keys: Keys, parts: Parts, split: Split, seed: int, id_column: str | No
     columns = keys.columns
     ids = _disjoint(id_column, pl.Series(keys.ids), parts)
     groups = _disjoint(split.group_column, columns[split.group_column], parts) if split.group_column else None
-    for what, overlap in (("ids", ids), ("groups", groups)):
+    for what, overlap in (("id", ids), ("group", groups)):
         if overlap is not None and overlap.in_both:
             raise HeadwayError(
                 "split.overlap",
-                f"{overlap.in_both:,} {what} would be in both parts.",
+                f"{counted(overlap.in_both, what)} would be in both parts.",
                 value=overlap.column,
                 remedy="Make the ids unique, or split by group with the id as the group.",
             )
@@ -193,7 +194,8 @@ def _labels(target: pl.Series, parts: Parts) -> dict[str, Labels]:
         if labels[name].distinct < 2:
             raise HeadwayError(
                 "split.one_class",
-                f"All {int(part.sum()):,} rows of the {'training' if name == 'train' else name} part have one label.",
+                f"The {'training' if name == 'train' else name} part has one label only, in "
+                f"{counted(int(part.sum()), 'row')}.",
                 value=target.name,
                 remedy="Take more rows or another test_start, or use strategy 'stratified'.",
             )

@@ -14,6 +14,7 @@ from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset, write_shard
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.hashing import stable_hash
+from headway.components._shared.reports.formats import counted
 from headway.components._shared.schemas import require_columns
 from headway.components._shared.state import dump_json
 from headway.components._shared.steps import decided, step
@@ -92,7 +93,7 @@ def _require_times(column: pl.Series) -> None:
     if missing:
         raise HeadwayError(
             "split.time_null",
-            f"{missing:,} rows have no time in {column.name!r}, so they cannot be put before or after anything.",
+            f"Without a time in {column.name!r}, {counted(missing, 'row')} cannot be put before or after anything.",
             value=column.name,
             remedy="Filter these rows at ingestion, or name another time column.",
         )
@@ -126,10 +127,13 @@ def _summary(proven: Proofs) -> str:
     if proven.split.strategy == "time" and proven.times:
         parts.append(f"the test part begins at {proven.times.test_start}")
     if rows.without_label:
-        parts.append(f"{rows.without_label:,} rows have no label and are set aside")
+        parts.append(f"{counted(rows.without_label, 'row')} without a label set aside")
     if rows.embargoed:
-        parts.append(f"{rows.embargoed:,} rows are under embargo")
+        parts.append(
+            f"{counted(rows.embargoed, 'row')} left out, less than {proven.split.embargo} before the test part"
+        )
     if proven.duplicates.training_rows:
         done = "dropped" if proven.split.duplicates == "drop" else "kept"
-        parts.append(f"{proven.duplicates.training_rows:,} training rows equal a test row ({done})")
+        repeated = counted(proven.duplicates.training_rows, "training row")
+        parts.append(f"{repeated} with the same content as a test row {done}")
     return "; ".join(parts)

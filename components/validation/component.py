@@ -25,7 +25,8 @@ def infer_schema(
     Args:
         data: Rows to look at.
         roles: Role (`id`, `time`, `label_time`, `target`, `group`, `entity`, `subject`, `personal`) to the column, or
-            the list of columns, that play it. A column named `id` is the id unless another is named.
+            the list of columns, that play it. A column with any role is no feature. A column named `id` is the id
+            unless another is named.
         current: The current schema as a mapping. With it, its expectations are kept where the data meets them.
         state_uri: Folder or `gs://` or `s3://` prefix where the run's records and reports are kept.
 
@@ -59,7 +60,8 @@ def validate_data(
         data: Rows to validate.
         contract: The Schema that the data must meet: as a mapping with `columns`, or `{"uri": ..., "sha256": ...}` of a
             JSON or YAML file. Without one, a schema is inferred (with `{"roles": {...}}` given that way) and a warning
-            says so.
+            says so. Columns without a role are the features; one with the role `group` keeps its rows together in
+            cross-validation and in intervals, and is not learned from.
         checks: Check to its severity (`error`, `warning`, `info`, `off`), or to a mapping with `severity` and limits,
             such as `{"nulls": "warning", "shift": {"min_psi": 0.1}}`; `as_of` and `examples`. See the JSON Schema
             `Checks`.

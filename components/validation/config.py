@@ -248,14 +248,15 @@ class Checks(Config):
 
 
 class Roles(Config):
-    """Role to the column, or columns, that play it.
+    """Role to the column, or columns, that play it. A column with any role is no feature.
 
     Attributes:
         id: Identifies a row; by default a column named `id`.
         time: When the row happened.
         label_time: When its label became known.
         target: What is to be predicted.
-        group: Rows of one value belong together.
+        group: Rows of one value belong together: cross-validation keeps them on one side and intervals allow for them;
+            `split.group_column` keeps them on one side of the split.
         entity: Key of the features of a feature store.
         subject: The person or thing whose data it is, for erasure.
         personal: Values that must not be seen anywhere.
@@ -286,7 +287,7 @@ class Contract(Config):
     Attributes:
         uri: Address of a curated schema, JSON or YAML.
         sha256: What that file must hash to.
-        roles: Roles for an inferred schema.
+        roles: Roles for an inferred schema; columns without one are the features.
     """
 
     uri: str | None = None

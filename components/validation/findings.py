@@ -9,6 +9,7 @@ from typing import Literal
 import polars as pl
 
 from headway.components._shared.config import Config
+from headway.components._shared.reports.formats import counted
 from headway.components.validation.config import Checks
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
@@ -80,8 +81,7 @@ def complete(drafts: Sequence[Draft], scan: pl.LazyFrame, checks: Checks) -> lis
 
 def many(count: int, noun: str, column: str | None = None) -> str:
     """`2 values of 'fare' are`, `1 row is`: the beginning of a message."""
-    words = f"{count:,} {noun}{'' if count == 1 else 's'}"
-    return f"{words}{'' if column is None else f' of {column!r}'} {'is' if count == 1 else 'are'}"
+    return f"{counted(count, noun)}{'' if column is None else f' of {column!r}'} {'is' if count == 1 else 'are'}"
 
 
 def _finding(draft: Draft, severity: Literal["error", "warning", "info"], rows: tuple[int, ...]) -> Finding:

@@ -24,6 +24,7 @@ from headway.components._shared.reports import (
     table,
     text,
 )
+from headway.components._shared.reports.formats import counted
 from headway.components._shared.times import format_time
 from headway.components.validation.config import Checks
 from headway.components.validation.expectations import FEWEST
@@ -33,7 +34,7 @@ from headway.components.validation.judge import Validation
 from headway.components.validation.score import FORMULA, PastScore
 from headway.components.validation.shift import common_edges, counts_between, said
 from headway.components.validation.sparklines import sparkline
-from headway.components.validation.timeliness import Timeline, span, time_column
+from headway.components.validation.timeliness import Timeline, span, time_column, words_for
 
 TONES: dict[str, Tone] = {"error": "bad", "warning": "warn", "info": "neutral", "off": "neutral"}
 SHOWN_SHIFTS = 6
@@ -83,14 +84,14 @@ def write_report(
 
 def _lead(result: Validation) -> str:
     errors, warnings = len(result.of("error")), len(result.of("warning"))
-    what = f"{result.profile.rows:,} rows were held against "
+    what = f"{counted(result.profile.rows, 'row')} {'was' if result.profile.rows == 1 else 'were'} held against "
     what += "a schema inferred from these very rows" if result.inferred else "their contract"
     if errors:
         first = result.findings[0].message
-        rest = f" and {errors - 1} more error{'s' if errors > 2 else ''}" if errors > 1 else ""
+        rest = f" and {counted(errors - 1, 'more error')}" if errors > 1 else ""
         return f"{what}. They are not fit for training: {first.rstrip('.')}{rest}."
     if warnings:
-        return f"{what}. They may go on; {warnings} finding{'s' if warnings > 1 else ''} should be looked at."
+        return f"{what}. They may go on; {counted(warnings, 'finding')} should be looked at."
     return f"{what}. Nothing stands against going on."
 
 
@@ -264,38 +265,39 @@ def _shares(old: ColumnProfile, new: ColumnProfile) -> list[tuple[str, str, floa
 
 
 def _timeline(timeline: Timeline) -> Block:
-    points = [(float(number), float(interval.rows)) for number, interval in enumerate(timeline.intervals)]
-    usual = [(float(number), interval.usual) for number, interval in enumerate(timeline.intervals)]
-    hours = timeline.length.total_seconds() / 3600
-    unit = "days" if hours == 24 else "hours" if hours == 1 else f"intervals of {timeline.length}"
-    first = format_time(timeline.intervals[0].start)
-    chart = charts.line({"rows": points, "usual": usual}, f"{unit} since {first}", "rows")
+    points = [(1000 * interval.start.timestamp(), float(interval.rows)) for interval in timeline.intervals]
+    usual = [(1000 * interval.start.timestamp(), interval.usual) for interval in timeline.intervals]
+    length = words_for(timeline.length)
+    chart = charts.line(
+        {"rows": points, "usual": usual}, f"{timeline.column}, UTC", f"rows in {length}", over_time=True
+    )
     least = min(timeline.intervals, key=lambda interval: interval.rows)
-    words = f"{len(points):,} intervals; the fewest rows, {least.rows:,}, are at {format_time(least.start)}."
+    words = f"{counted(len(points), 'interval')}; the fewest rows, {least.rows:,}, are at {format_time(least.start)}."
     return figure(chart, f"Rows by time in {timeline.column}, beside what is usual for the slot", words)
 
 
 def _checks(result: Validation, compared: bool) -> Block:
-    counted: dict[str, int] = {}
+    found: dict[str, int] = {}
     for finding in result.findings:
-        counted[finding.check] = counted.get(finding.check, 0) + 1
+        found[finding.check] = found.get(finding.check, 0) + 1
     needs_time = {"time_nulls", "freshness", "future", "window", "gaps", "completeness", "label_order"}
     needs_reference = {"shift", "null_shift"}
     rows: list[tuple[Value, ...]] = []
     for name, words in _descriptions().items():
         severity = result.checks.severity(name)
         limits = getattr(result.checks, name).model_dump(exclude={"severity"}, exclude_none=True)
-        outcome: Value = f"{counted[name]} found" if name in counted else "nothing found"
+        outcome: Value = badge(f"{found[name]} found", TONES[severity]) if name in found else "nothing found"
         if severity == "off":
             outcome = "not looked at"
         elif (name in needs_reference and not compared) or (name in needs_time and not result.schema.names("time")):
             outcome = "no reference" if name in needs_reference else "no time column"
         said = ", ".join(f"{field.replace('_', ' ')} {value}" for field, value in limits.items())
-        rows.append((name, words, badge(severity, TONES[severity]), said or None, outcome))
-    return table(("Check", "Finds", "Severity", "Limits", "Outcome"), rows, "Severities and limits are set in `checks`")
+        rows.append((name, words, severity, said or None, outcome))
+    headings = ("Check", "Finds", "Severity of a finding", "Limits", "Outcome")
+    return table(headings, rows, "Severities and limits are set in `checks`")
 
 
 def _descriptions() -> dict[str, str]:
     """Each check's description out of the one place where it stands, the docstring of `Checks`."""
     found = re.findall(r"^\s{8}(\w+): (.+)$", Checks.__doc__ or "", re.MULTILINE)
-    return {name: words.rstrip(".") for name, words in found if name not in ("as_of", "examples")}
+    return {name: words.rstrip(".").replace("`", "") for name, words in found if name not in ("as_of", "examples")}

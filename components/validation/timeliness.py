@@ -11,6 +11,7 @@ import polars as pl
 
 from headway.components._shared.profiles import Profile
 from headway.components._shared.profiles.columns import ColumnProfile
+from headway.components._shared.reports.formats import counted
 from headway.components._shared.schemas import Schema
 from headway.components._shared.times import format_time, parse_duration, parse_time
 from headway.components.validation.config import Checks
@@ -128,7 +129,8 @@ def drafts(column: ColumnProfile | None, timeline: Timeline | None, checks: Chec
             named = ", ".join(f"{format_time(i.start)} ({i.rows:,} of {i.usual:,.0f})" for i in found[:3])
             yield Draft(
                 check,
-                f"{len(found):,} of {len(timeline.intervals):,} intervals of {_words(timeline.length)} have {what}: "
+                f"{len(found):,} of {counted(len(timeline.intervals), 'interval')} of {words_for(timeline.length)} "
+                f"{'has' if len(found) == 1 else 'have'} {what}: "
                 f"{named}{' …' if len(found) > 3 else ''}.",
                 "Load the missing rows, or find out why there are none.",
                 column=timeline.column,
@@ -206,7 +208,8 @@ def _unlikely(interval: Interval) -> bool:
     return interval.usual - interval.rows > CHANCE * math.sqrt(max(1.0, interval.usual))
 
 
-def _words(length: timedelta) -> str:
+def words_for(length: timedelta) -> str:
+    """`a day`, `15 minutes`."""
     for unit, seconds in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
         count = length.total_seconds() / seconds
         if count >= 1:

@@ -13,6 +13,7 @@ from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.profiles import BINNING, Profile, read_profile, write_profile
+from headway.components._shared.reports.formats import counted
 from headway.components._shared.schemas import write_schema
 from headway.components._shared.state import State, dump_json
 from headway.components._shared.steps import decided, keep_report, step
@@ -112,8 +113,7 @@ def _remember(
 
 
 def _counts(result: Validation) -> str:
-    errors, warnings = len(result.of("error")), len(result.of("warning"))
-    return f"{errors} error{'' if errors == 1 else 's'}, {warnings} warning{'' if warnings == 1 else 's'}"
+    return f"{counted(len(result.of('error')), 'error')}, {counted(len(result.of('warning')), 'warning')}"
 
 
 def _stop_on_errors(result: Validation, where: str) -> None:

@@ -40,6 +40,11 @@ def test_an_interval_has_the_same_decimals_throughout() -> None:
     assert formats.interval(0.7, 0.68, 0.7234) == "0.7000 [0.6800, 0.7234]"
 
 
+def test_one_thing_is_said_in_the_singular() -> None:
+    assert [formats.counted(n, "row") for n in (0, 1, 2_000)] == ["0 rows", "1 row", "2,000 rows"]
+    assert formats.counted(2, "class", "classes") == "2 classes"
+
+
 def test_shares_become_percent() -> None:
     assert formats.percent(0.12345) == "12.3%"
     assert formats.percent(-0.5, digits=0) == "−50%"

@@ -278,9 +278,22 @@ def test_a_fault_is_found_where_it_is(tmp_path, check, change, message, expected
     assert run.score < 1 or finding["severity"] == "info" or finding["share"] == 0
 
 
+def test_the_report_shows_a_severity_in_colour_only_where_something_was_found(tmp_path):
+    good = Run(tmp_path / "good", trips()).report
+    assert 'class="badge bad"' not in good
+    assert "<td>error</td>" in good, "what a finding would be"
+    bad = Run(tmp_path / "bad", trips().with_columns(distance=at_rows([3], -1, "distance", pl.Int64))).report
+    assert "1 found</span>" in bad
+    assert "1 found</span>" not in good
+
+
 def test_the_report_tells_where_the_schema_lies(tmp_path):
     run = Run(tmp_path, trips())
     assert f"The schema that was used lies at {run.artifacts['schema'].path}." in run.report
+
+
+def test_the_report_shows_rows_over_the_days_of_the_calendar(tmp_path):
+    assert ">Jan 20<" in Run(tmp_path, trips(2_900), checks={"as_of": "2013-03-01"}).report
 
 
 def test_equal_columns_are_found(tmp_path):
@@ -387,10 +400,10 @@ def test_missing_intervals_and_thin_ones_are_found_but_quiet_weekends_are_not(tm
     )
     run = Run(tmp_path, frame, checks={"as_of": "2013-03-01"})
     assert run.one("gaps")["message"] == (
-        "1 of 39 intervals of a day have no rows at all: 2013-01-15T00:00:00Z (0 of 72)."
+        "1 of 39 intervals of a day has no rows at all: 2013-01-15T00:00:00Z (0 of 72)."
     )
     assert (
-        "1 of 39 intervals of a day have too few rows: 2013-01-17T00:00:00Z (15 of 72)."
+        "1 of 39 intervals of a day has too few rows: 2013-01-17T00:00:00Z (15 of 72)."
         in (run.one("completeness")["message"])
     )
 

@@ -52,10 +52,18 @@ def figure(chart: vega.Chart | str, caption: str, description: str) -> Block:
         caption: What it shows, visible.
         description: What one sees in it, for those who do not see it.
     """
+    narrow = None if isinstance(chart, str) else vega.for_phone(chart)
     svg = chart if isinstance(chart, str) else vega.render(chart)
+    images = [_image(svg, "" if narrow is None else "wide", caption, description)]
+    if narrow is not None:
+        images.append(_image(vega.render(narrow), "narrow", caption, description))
+    return Block(f'<figure><figcaption>{prose(caption)}</figcaption><div class="plot">{"".join(images)}</div></figure>')
+
+
+def _image(svg: str, shown: str, caption: str, description: str) -> str:
     start, _, rest = svg.partition(">")
-    image = f'{start} role="img"><title>{escaped(caption)}</title><desc>{escaped(description)}</desc>{rest}'
-    return Block(f'<figure><figcaption>{prose(caption)}</figcaption><div class="plot">{image}</div></figure>')
+    kind = f' class="{shown}"' if shown else ""
+    return f'{start}{kind} role="img"><title>{escaped(caption)}</title><desc>{escaped(description)}</desc>{rest}'
 
 
 def details(summary: str, *blocks: Block | str) -> Block:

@@ -100,8 +100,9 @@ def line(
     band: Sequence[tuple[float, float, float]] = (),
     reference: float | None = None,
     reference_label: str | None = None,
+    over_time: bool = False,
 ) -> Chart:
-    """Lines over a numeric axis, optionally with a band.
+    """Lines over an axis of numbers or times, optionally with a band.
 
     Args:
         series: Points (x, y) of one line, or name to points of several.
@@ -110,8 +111,9 @@ def line(
         band: x, low, high of an area behind the lines, such as an interval.
         reference: Draws a horizontal line.
         reference_label: What that line is.
+        over_time: Whether x are times, in UTC milliseconds since 1970.
     """
-    x, y = vega.quantity("x", x_title), vega.quantity("y", y_title)
+    x, y = (vega.moments if over_time else vega.quantity)("x", x_title), vega.quantity("y", y_title)
     area = [{"x": vega.finite(at), "y": vega.finite(low), "high": vega.finite(high)} for at, low, high in band]
     return vega.chart(
         [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 WIDTH = 870  # with labels, as wide as a page has room for
-HALF_WIDTH = 404  # two of them fit beside each other
+HALF_WIDTH = 404  # two of them fit beside each other, and one on a phone
+PHONE_WIDTH = 330
 
 # The page defines these, once for light and once for dark.
 COLOURS = tuple(f"var(--c{i})" for i in range(1, 7))
@@ -19,6 +21,7 @@ DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [1, 4], [14, 4])
 _POINTS = 240  # a curve with more points is thinned: no screen shows them, and the page stays small
 # The renderer brings this font along and measures with it; the page draws with fonts of the same widths.
 _FONT = "Liberation Sans"
+_CLIP = re.compile(r'(?:(?<=id=")|(?<=url\(#))clip\d+')
 
 Point = tuple[float, float]
 
@@ -40,9 +43,11 @@ def render(chart: Chart) -> str:
     svg = re.sub(r' opacity="1"|<path(?: [^>]*)? d=""[^>]*/>', "", svg)
     # Coordinates need no more than two decimals; numbers between the tags are text and stay as they are.
     svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"-?\d+\.\d{3,}", lambda n: f"{float(n[0]):.2f}", tag[0]), svg)
-    # Clip paths are counted up through the life of the process.
-    names = {name: f"clip{i}" for i, name in enumerate(dict.fromkeys(re.findall(r"clip\d+", svg)))}
-    return re.sub(r"clip\d+", lambda match: names[match[0]], svg)
+    # Clip paths are counted up through the life of the process, and their names hold for the whole page.
+    used = dict.fromkeys(re.findall(r'(?<=id=")clip\d+', svg))
+    digest = hashlib.sha256(_CLIP.sub("", svg).encode()).hexdigest()[:8]
+    names = {name: f"clip-{digest}-{i}" for i, name in enumerate(used)}
+    return _CLIP.sub(lambda match: names[match[0]], svg)
 
 
 def chart(layers: Sequence[Mapping[str, Any] | None], *, height: Any, width: int = WIDTH) -> Chart:
@@ -59,6 +64,18 @@ def chart(layers: Sequence[Mapping[str, Any] | None], *, height: Any, width: int
             "config": THEME,
         }
     )
+
+
+def for_phone(chart: Chart) -> Chart | None:
+    """The same chart as wide as a phone, with shorter labels; None for one that fits there as it is."""
+    if chart.spec["width"] <= HALF_WIDTH:
+        return None
+    config = {
+        **THEME,
+        "axis": {**THEME["axis"], "tickCount": 4, "titleLimit": 210},
+        "axisY": {**THEME["axisY"], "labelLimit": 120},
+    }
+    return Chart({**chart.spec, "width": PHONE_WIDTH, "config": config})
 
 
 def layer(values: Sequence[Mapping[str, Any]], mark: Mapping[str, Any], **encoding: Any) -> dict[str, Any]:
@@ -84,9 +101,16 @@ def quantity(
     return {"field": field, "type": "quantitative", "title": title or None, "scale": scale, "axis": axis}
 
 
+def moments(field: str, title: str) -> dict[str, Any]:
+    """A channel for times in UTC milliseconds, with as many days, months or years under the axis as it has room for."""
+    scale = {"type": "utc", "nice": False}
+    axis = {"grid": True, "format": _MOMENTS}
+    return {"field": field, "type": "temporal", "title": title or None, "scale": scale, "axis": axis}
+
+
 def labels(field: str = "label") -> dict[str, Any]:
     """A vertical channel for names, in the order in which they come."""
-    axis = {"ticks": False, "domain": False, "grid": False, "labelLimit": 220, "labelPadding": 8, "labelColor": INK}
+    axis = {"ticks": False, "domain": False, "grid": False, "labelPadding": 8, "labelColor": INK}
     return {"field": field, "type": "nominal", "sort": None, "title": None, "axis": axis}
 
 
@@ -174,6 +198,13 @@ def _thinned(given: Sequence[Point]) -> list[Point]:
     return [kept[round(i * step)] for i in range(_POINTS)]
 
 
+_MOMENTS = {
+    **dict.fromkeys(("quarter", "month"), "%b"),
+    **dict.fromkeys(("week", "day", "date"), "%b %d"),
+    **dict.fromkeys(("hours", "minutes"), "%H:%M"),
+    "year": "%Y",
+    "seconds": "%H:%M:%S",
+}
 _DASHED = {"color": MUTED, "strokeDash": [4, 3], "strokeWidth": 1.5}
 
 
@@ -203,7 +234,7 @@ THEME: dict[str, Any] = {
         "tickCount": 6,
     },
     "axisX": {"labelFlush": False},
-    "axisY": {"domain": False, "ticks": False, "labelPadding": 6},
+    "axisY": {"domain": False, "ticks": False, "labelPadding": 6, "labelLimit": 220},
     "legend": {
         "labelColor": INK,
         "labelFontSize": 12,
