@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, RootModel, model_validator
+from pydantic import AfterValidator, Field, RootModel, model_validator
 
-from headway.components._shared.config import Config
+from headway.components._shared.config import Config, readable
 from headway.components._shared.estimators.trials import CrossValidation
 from headway.components._shared.times import parse_duration
 
 
-def _duration(text: object) -> object:
-    if text is not None:
-        parse_duration(str(text))
-    return text
-
-
-Duration = Annotated[str, BeforeValidator(_duration)]
+Duration = Annotated[str, AfterValidator(lambda text: readable(parse_duration, text))]
 
 
 class Parameter(Config):
