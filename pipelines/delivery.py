@@ -44,7 +44,7 @@ def delivery(
         source: Where the data is and which part of it is wanted; see ingest_data.
         split: How train and test rows are parted; see split_data.
         state_uri: Folder or gs:// or s3:// prefix where the suite keeps releases, history, events and run records.
-        contract: The Schema that the data must meet; empty infers one and warns.
+        contract: The Schema that the data must meet, or {"roles": {...}} with the target to infer one and warn.
         checks: Which data checks are errors, warnings or off, and their limits; see validate_data.
         estimator: Import path of a scikit-learn estimator.
         params: Baseline parameters of the estimator.
