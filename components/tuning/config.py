@@ -10,7 +10,6 @@ from headway.components._shared.config import Config, readable
 from headway.components._shared.estimators.trials import CrossValidation
 from headway.components._shared.times import parse_duration
 
-
 Duration = Annotated[str, AfterValidator(lambda text: readable(parse_duration, text))]
 
 
