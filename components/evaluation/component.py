@@ -31,8 +31,8 @@ def evaluate_model(
         model: Model of train_model or adopt_model; its files must be those that its manifest names.
         data: Held-out rows with the model's features and its target; at least 30, without missing labels.
         champion: Model of resolve_champion, also the empty one that says there is no champion; left out means none.
-        gates: Gate name to gate; {} means not blessed. A gate has `kind` (`metric`, `slice`, `gap` or `gain`) and
-            `metric`. The first three take one of `at_least` and `at_most`, and `on`: `value`, `low` or `high` end of
+        gates: Gate name to gate; {} means not blessed. A gate has `kind` (`metric`, `slice`, `gap` or `gain`; the other
+            fields tell it where it is left out) and `metric`. The first three take one of `at_least` and `at_most`, and `on`: `value`, `low` or `high` end of
             the interval (default: the end that must be proven). `slice` takes `slice` (`column=value` or `worst`),
             `gap` takes `column`, `gain` takes `test` (`non_inferiority` or `superiority`), `margin` and
             `without_champion` (`pass` or `fail`). `when_unmeasurable` is `fail` (default) or `pass`.
