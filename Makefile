@@ -6,7 +6,7 @@ RUN := .venv/bin
 WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-browser lint format compile lock bench clean
+.PHONY: help demo test test-images test-browser images lint format compile lock bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +29,11 @@ help: ## Show this list
 demo: .venv/local ## From raw flights to a guarded endpoint on this machine (NAME=churn for the other example)
 	@$(RUN)/headway demo $(NAME)
 
-test: .venv/dev ## All tests that need no cluster
-	$(RUN)/python -m pytest -n $(WORKERS) --dist loadfile
+test: .venv/dev ## All tests that need neither images nor a cluster
+	$(RUN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/cluster
+
+test-images: .venv/dev ## Builds the images and starts every component in its own, in a cluster where there is one
+	$(RUN)/python -m pytest tests/cluster/test_images.py tests/cluster/test_steps.py
 
 lint: .venv/dev ## Style, types, layers, dead code
 	$(RUN)/ruff check .
@@ -48,6 +51,9 @@ compile: .venv/local ## Write compiled/ and the interface tables of the READMEs
 	$(RUN)/headway compile
 	$(RUN)/python tests/contract/interface_tables.py --write
 
+images: .venv/local ## Build the images (FAMILY=tabular BASE=name@sha256:... TOOL=podman PUSH=registry.example.com/team)
+	@$(RUN)/python -m images.build $(FAMILY:%=--family %) $(BASE:%=--base %) $(TOOL:%=--tool %) $(PUSH:%=--push %)
+
 FAMILIES := base tabular serving
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras
 lock: .venv/uv ## Resolve the locks anew (UPGRADE=1 takes newest versions)
@@ -56,6 +62,7 @@ lock: .venv/uv ## Resolve the locks anew (UPGRADE=1 takes newest versions)
 	for family in $(filter-out base,$(FAMILIES)); do \
 		$(LOCK) -c requirements/dev.lock --extra $$family pyproject.toml -o requirements/$$family.lock; done
 	$(LOCK) -c requirements/dev.lock pyproject.toml -o requirements/base.lock
+	printf 'kfp>=2.17,<2.18\npip>=26\n' | $(LOCK) -c requirements/dev.lock --no-deps - -o requirements/image.lock
 
 BENCHES := steps pipeline validation ingest
 bench: $(BENCHES:%=bench-%) ## Run every benchmark

@@ -28,11 +28,9 @@ TOOLS = ("docker", "podman", "buildah")
 # Those that have a lock of their own: what any component or the server needs today.
 FAMILIES = [family for family in images.FAMILIES if (CHECKOUT / f"requirements/{family}.lock").exists()]
 EPOCH = os.environ.get("SOURCE_DATE_EPOCH", "946684800")
-FIRST_LINE = {
-    "serving": "from headway.components.serving.server import serve; import kserve, sklearn; print('ready', flush=True)",
-}
-"""What a family's process imports before it can say anything; the executor of a step, where nothing else is named."""
-EXECUTOR = "import kfp.dsl.executor_main, headway.components._shared.steps; print('ready', flush=True)"
+# What is imported before a step, or the server, can say anything.
+STEP = "import kfp.dsl.executor_main, headway.components._shared.steps"
+FIRST_LINE = {"serving": "import headway.components.serving.server, kserve, sklearn"}
 # What pip is told about the index; paths of this machine mean nothing inside a build.
 PIP_KEYS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "default-timeout", "retries")
 
@@ -84,22 +82,31 @@ def find_tool(asked: str | None = None) -> str:
     )
 
 
-def build(tool: str, family: str, *, base: str | None = None, cache: bool = True) -> str:
-    """Builds a family's image under its own name and gives its id: a hash of everything in it.
+def build(
+    tool: str,
+    family: str,
+    *,
+    base: str | None = None,
+    cache: bool = True,
+    name: str | None = None,
+    checkout: Path = CHECKOUT,
+) -> str:
+    """Builds a family's image and gives its id: a hash of everything in it.
 
-    The same inputs give the same id from the same tool, whenever they are built.
+    The same inputs give the same id from the same tool, whenever they are built and from whatever index.
     """
+    name = name or images.reference(family)
     arguments = {"FAMILY": family, "VERSION": version("headway"), "SOURCE_DATE_EPOCH": EPOCH}
     if base:
         arguments["BASE"] = base
     with pip_secrets() as secrets:
-        command = [tool, "build", "--file", "images/Dockerfile", "--tag", images.reference(family)]
+        command = [tool, "build", "--file", str(checkout / "images/Dockerfile"), "--tag", name]
         command += [f"--build-arg={key}={value}" for key, value in arguments.items()]
         command += [f"--secret=id={path.name},src={path}" for path in secrets]
         command += [] if tool == "docker" else ["--layers", f"--timestamp={EPOCH}"]
         command += [] if cache else ["--no-cache"]
-        _run([*command, "."], doing=f"building {family}")
-    return image_id(tool, images.reference(family))
+        _run([*command, str(checkout)], doing=f"building {family}")
+    return image_id(tool, name)
 
 
 def image_id(tool: str, name: str) -> str:
@@ -110,10 +117,16 @@ def image_id(tool: str, name: str) -> str:
 
 
 def run(tool: str, name: str, command: Sequence[str], *, user: str = "65532") -> str:
-    """Runs a command in an image and gives what it printed; with a read-only root where the tool knows how (not buildah)."""
+    """What a command prints that runs in an image; its root is read-only, except with buildah, which cannot."""
     if tool != "buildah":
-        # Some build machines may not raise limits, which the tools' own default does.
-        limits = ["--ulimit=nofile=4096:4096", "--network=none", "--read-only", "--tmpfs=/tmp:mode=1777"]
+        # podman raises its own limits by default, which not every build machine may.
+        limits = [
+            "--ulimit=nofile=4096:4096",
+            "--ulimit=nproc=4096:4096",
+            "--network=none",
+            "--read-only",
+            "--tmpfs=/tmp:mode=1777",
+        ]
         return _run([tool, "run", "--rm", *limits, f"--user={user}", name, *command], doing=f"running {name}")
     container = _run(["buildah", "from", name], doing=f"running {name}").strip()
     try:
@@ -130,8 +143,16 @@ def unpacked_bytes(tool: str, name: str) -> int:
 def first_line_s(tool: str, family: str) -> float:
     """Seconds from the start of a container until the process of a step, or of the server, can say something."""
     started = time.monotonic()
-    run(tool, images.reference(family), ["env", "_KFP_RUNTIME=true", "python", "-c", FIRST_LINE.get(family, EXECUTOR)])
+    run(tool, images.reference(family), ["env", "_KFP_RUNTIME=true", "python", "-c", FIRST_LINE.get(family, STEP)])
     return time.monotonic() - started
+
+
+def save(tool: str, name: str, archive: Path) -> None:
+    """Writes an image as an archive that `kind load image-archive`, `docker load` and `ctr images import` read."""
+    if tool == "buildah":
+        _run(["buildah", "push", "--quiet", name, f"docker-archive:{archive}:{name}"], doing=f"saving {name}")
+    else:
+        _run([tool, "save", "--output", str(archive), name], doing=f"saving {name}")
 
 
 def push(tool: str, name: str, target: str) -> str:
@@ -183,7 +204,7 @@ def pip_secrets() -> Iterator[list[Path]]:
 
 
 def _run(command: Sequence[str], *, doing: str) -> str:
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise HeadwayError(
             "images.failed",

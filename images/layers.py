@@ -1,6 +1,6 @@
-"""Finishes the two layers of an image, inside its build: the dependencies, and the part of the suite that a family uses.
+"""Finishes the two layers of an image, inside its build: the dependencies, and the part of the suite it uses.
 
-Both come out the same, byte for byte, from the same inputs. Standard library only: it runs before anything is installed.
+Both come out the same, byte for byte, from the same inputs. Only the standard library is there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from pathlib import Path
 HOME = Path("/opt/headway")
 USER = "headway:x:65532:65532::/tmp:/usr/sbin/nologin\n"
 GROUP = "headway:x:65532:\n"
+# The libraries' own tests, sources and headers of what is compiled already, and Arrow's network service: 200 MB.
+UNUSED = ("**/tests", *(f"**/*.{end}" for end in ("pyx", "pxd", "pxi", "h", "hpp")), "pyarrow/*flight*")
 # 1 January 2000: archives know no time before 1980, and a build's own time would make every digest new.
 EPOCH = int(os.environ.get("SOURCE_DATE_EPOCH", "946684800"))
 
@@ -31,10 +33,10 @@ def main() -> None:
 
 
 def finish_dependencies() -> None:
-    """Drops the libraries' own tests, makes the suite importable, and writes the pins that images built on this one keep."""
+    """Drops what nothing loads, makes the suite importable, and writes the pins that images built on this one keep."""
     site_packages = next(HOME.glob("lib/python3*/site-packages"))
-    for tests in [path for path in site_packages.rglob("tests") if path.is_dir()]:
-        shutil.rmtree(tests, ignore_errors=True)
+    for path in [path for pattern in UNUSED for path in site_packages.glob(pattern)]:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     (site_packages / "headway.pth").write_text(f"{HOME / 'suite'}\n")
     pins = subprocess.run([HOME / "bin/pip", "freeze"], check=True, capture_output=True, text=True).stdout
     (HOME / "constraints.txt").write_text(pins)
@@ -63,7 +65,7 @@ def lay_out_suite(checkout: Path, family: str, target: Path) -> None:
 
 
 def rooms_of(checkout: Path, family: str) -> list[str]:
-    """The rooms that an image family holds: those with a component that names it, and the room that is called like it."""
+    """The rooms of an image family: those with a component that names it, and the room that is called like it."""
     rooms = []
     for room in sorted(path for path in (checkout / "components").iterdir() if path.is_dir()):
         component = room / "component.py"
@@ -79,18 +81,8 @@ def settle(folder: Path) -> None:
     Bytecode is bound to the source's content: its time would no longer match. One process and one hash seed, since
     both show in the bytes.
     """
-    compileall = [
-        HOME / "bin/python",
-        "-m",
-        "compileall",
-        "-q",
-        "-j",
-        "1",
-        "--invalidation-mode",
-        "checked-hash",
-        folder,
-    ]
-    subprocess.run(compileall, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False)  # templates are no Python
+    compileall = [HOME / "bin/python", "-m", "compileall", "-q", "-j1", "--invalidation-mode=checked-hash", folder]
+    subprocess.run(compileall, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False)  # some files are templates
     for path in [folder, *folder.rglob("*")]:
         os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
 

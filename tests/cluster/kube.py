@@ -1,0 +1,39 @@
+"""kubectl, as far as the tests need it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Kube:
+    """A cluster, by its kubeconfig."""
+
+    program: str
+    kubeconfig: str
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """What kubectl prints; an error fails the test with its words."""
+        command = [self.program, f"--kubeconfig={self.kubeconfig}", *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
+    def apply(self, namespace: str, manifest: dict[str, Any]) -> None:
+        """Creates or changes an object."""
+        self.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(manifest))
+
+    def finished_pod(self, namespace: str, job: str, *, timeout_s: int = 180) -> dict[str, Any]:
+        """The pod of a Job once the Job is over, whichever way."""
+        query = "jsonpath={.status.conditions[*].type}"
+        self.kubectl("wait", "-n", namespace, f"job/{job}", f"--for={query}", f"--timeout={timeout_s}s")
+        pods = json.loads(self.kubectl("get", "pods", "-n", namespace, "-l", f"job-name={job}", "-o", "json"))
+        pod: dict[str, Any] = pods["items"][0]
+        return pod
+
+    def logs(self, namespace: str, pod: str, container: str) -> str:
+        """Everything a container has printed, each line with the cluster's own time."""
+        return self.kubectl("logs", "-n", namespace, pod, "-c", container, "--timestamps")
