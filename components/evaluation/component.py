@@ -32,10 +32,11 @@ def evaluate_model(
         data: Held-out rows with the model's features and its target; at least 30, without missing labels.
         champion: Model of resolve_champion, also the empty one that says there is no champion; left out means none.
         gates: Gate name to gate; {} means not blessed. A gate has `kind` (`metric`, `slice`, `gap` or `gain`; the other
-            fields tell it where it is left out) and `metric`. The first three take one of `at_least` and `at_most`, and `on`: `value`, `low` or `high` end of
-            the interval (default: the end that must be proven). `slice` takes `slice` (`column=value` or `worst`),
-            `gap` takes `column`, `gain` takes `test` (`non_inferiority` or `superiority`), `margin` and
-            `without_champion` (`pass` or `fail`). `when_unmeasurable` is `fail` (default) or `pass`.
+            fields tell it where it is left out) and `metric`. The first three take one of `at_least` and `at_most`, and
+            `on`: `value`, `low` or `high` end of the interval (default: the end that must be proven). `slice` takes
+            `slice` (`column=value` or `worst`), `gap` takes `column`, `gain` takes `test` (`non_inferiority` or
+            `superiority`), `margin` and `without_champion` (`pass` or `fail`). `when_unmeasurable` is `fail` (default)
+            or `pass`.
         evaluation: How to measure; every key may be absent: `confidence` (0.95), `primary_metric`, `slices` (column
             names, or `auto`), `groups` (column names), `min_support` (100 rows), `costs` (`false_positive`,
             `false_negative`: choose the threshold), `threshold` (given instead), `dependence` (`auto`, `none`, or
