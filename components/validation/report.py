@@ -267,10 +267,9 @@ def _shares(old: ColumnProfile, new: ColumnProfile) -> list[tuple[str, str, floa
 def _timeline(timeline: Timeline) -> Block:
     points = [(1000 * interval.start.timestamp(), float(interval.rows)) for interval in timeline.intervals]
     usual = [(1000 * interval.start.timestamp(), interval.usual) for interval in timeline.intervals]
-    length = words_for(timeline.length)
-    chart = charts.line(
-        {"rows": points, "usual": usual}, f"{timeline.column}, UTC", f"rows in {length}", over_time=True
-    )
+    first, last = (timeline.intervals[end].start.date() for end in (0, -1))
+    axes = f"{timeline.column}, {first} to {last}, UTC", f"rows in {words_for(timeline.length)}"
+    chart = charts.line({"rows": points, "usual": usual}, *axes, over_time=True)
     least = min(timeline.intervals, key=lambda interval: interval.rows)
     words = f"{counted(len(points), 'interval')}; the fewest rows, {least.rows:,}, are at {format_time(least.start)}."
     return figure(chart, f"Rows by time in {timeline.column}, beside what is usual for the slot", words)

@@ -21,6 +21,7 @@ DRAWN: dict[str, Callable[[], Chart]] = {
     "bars": lambda: charts.bars([("a", 3.0), ("b", -1.0)], reference=2),
     "grouped_bars": lambda: charts.grouped_bars([("a", "champion", 1.0), ("a", "challenger", 2.0)]),
     "line": lambda: charts.line(TWO, "x", "y", band=[(0, 0, 1), (1, 1, 2)], reference=0.5, reference_label="limit"),
+    "line over time": lambda: charts.line([(1.36e12, 1), (1.37e12, 2)], over_time=True),
     "histogram": lambda: charts.histogram([0, 1, 2, 4], [1, 2, 3], [3, 2, 1]),
     "calibration": lambda: charts.calibration([(0.1, 0.2), (0.9, 0.8)], [100, 20]),
     "roc": lambda: charts.roc(TWO),
@@ -83,6 +84,15 @@ def test_axes_say_what_is_measured_and_lines_what_they_are() -> None:
     assert {"recall", "precision"} <= set(words(charts.precision_recall(CURVE, 0.2)))
     assert {"threshold", "cost per row", "chosen 0.7", "default 0.5"} <= set(words(charts.cost_curve(CURVE, 0.7)))
     assert {"trial", "best so far", "baseline", "objective"} <= set(words(charts.history([0.5, 0.6], baseline=0.5)))
+
+
+@pytest.mark.parametrize(
+    ("days", "shown"), [(0.2, "02:00"), (3, "Jan 02"), (40, "Feb 03"), (200, "Apr"), (900, "2014")]
+)
+def test_an_axis_of_times_is_marked_in_the_unit_that_fits_in_utc(days: float, shown: str) -> None:
+    start, end = 1_356_998_400_000, 1_356_998_400_000 + days * 86_400_000  # 2013 begins
+
+    assert shown in words(charts.line([(start, 1), (end, 2)], over_time=True))
 
 
 def test_bars_in_a_group_are_as_long_as_their_values() -> None:

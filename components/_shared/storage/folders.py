@@ -95,7 +95,8 @@ def _locked_folder(target: Path, mode: int) -> tuple[Path, int]:
 def _sweep(target: Path) -> None:
     """Removes what killed writers of the same folder left: the kernel drops a lock with the process that held it."""
     for left in target.parent.glob(f".aside-{glob.escape(target.name)}-*"):
-        with contextlib.suppress(OSError):
+        # Gone by now, of a living writer, or of another user: none of these is for this one to remove.
+        with contextlib.suppress(FileNotFoundError, BlockingIOError, PermissionError):
             handle = os.open(left, os.O_RDONLY)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
