@@ -100,7 +100,7 @@ def run_locally(
     state_uri = str(parameters.get("state_uri") or home / "state")
     run = LocalRun(run_id, home, State(state_uri))
     run.log.parent.mkdir(parents=True, exist_ok=True)
-    cache = home / "cache" / suite_digest()[:16]
+    cache = _cache(home)
     job = {
         "pipeline": pipeline,
         "parameters": {**parameters, "state_uri": state_uri},
@@ -152,6 +152,16 @@ def _record_stop(run: LocalRun, stopped: Stopped) -> None:
         remedy="Start the run again: steps that ended are not computed a second time.",
     )
     record_failure(Step(run.running or "run", run.state, run.run_id), error, run.since)
+
+
+def is_computed_anew(home: Path) -> bool:
+    """Whether results of earlier runs are there, but of other code or libraries, so that none of them is adopted."""
+    cache = _cache(home.absolute())
+    return cache.parent.is_dir() and not cache.exists() and any(cache.parent.iterdir())
+
+
+def _cache(home: Path) -> Path:
+    return home / "cache" / suite_digest()[:16]
 
 
 def suite_digest() -> str:

@@ -39,11 +39,13 @@ def run_command(pipeline: str, params: Path, home: Path, fail_if_refused: bool) 
 def run_and_tell(pipeline: str, parameters: dict[str, Any], home: Path, fail_if_refused: bool = False) -> None:
     """Checks the parameters, runs the pipeline, tells every step and the outcome; exits as `headway run` documents."""
     from headway.pipelines.cli.check import check_parameters
-    from headway.pipelines.cli.local import run_locally
+    from headway.pipelines.cli.local import is_computed_anew, run_locally
     from headway.pipelines.cli.stops import stopping_on_signals
 
     check_parameters(pipeline, {"state_uri": str(home / "state"), **parameters})
     click.echo(f"pipeline {pipeline}, model {parameters['model_name']}, in {home}")
+    if is_computed_anew(home):
+        click.echo("Headway or a library has changed since the last run here, so every step is computed anew")
     with stopping_on_signals():
         run = run_locally(pipeline, parameters, home, say_step)
     say_summary(run, pipeline, parameters)

@@ -89,5 +89,17 @@ def test_a_refused_model_is_told_and_changes_the_exit_code_when_asked(tmp_path):
     assert plain.returncode == 0, plain.stdout + plain.stderr
     assert "refused" in plain.stdout
     strict = subprocess.run([*asked, "--fail-if-refused"], capture_output=True, text=True, check=False)
+    assert "computed anew" not in plain.stdout
     assert strict.returncode == 3, strict.stdout + strict.stderr
     assert not State(str(home / "state")).storage.list("releases")
+
+
+def test_results_of_other_code_are_not_adopted_and_that_is_said(tmp_path):
+    (tmp_path / "empty.csv").write_text("id,target\n")
+    path = parameter_file(tmp_path, source={"uris": [str(tmp_path / "empty.csv")]})
+    (tmp_path / "home/cache/0123456789abcdef").mkdir(parents=True)
+    asked = [*COMMAND, "run", "delivery", "--params", path, "--home", tmp_path / "home"]
+    ran = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert "every step is computed anew" in ran.stdout
+    assert ran.returncode == 1
+    assert "code:   data.empty" in ran.stdout
