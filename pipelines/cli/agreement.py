@@ -206,7 +206,8 @@ def _weights(
         return
     domain = target.domain if target and target.domain else ()
     labels = ["False", "True"] if target and target.type == "boolean" else list(map(str, domain))
-    bad = [label for label, weight in weights.items() if not _positive(weight) or (labels and label not in labels)]
+    keys = [str(label).lower() if isinstance(label, bool) else str(label) for label in weights]  # as JSON has them
+    bad = not all(map(_positive, weights.values())) or (labels and not set(keys) <= set(labels))
     if bad or tasks == ("regression",):
         whose = f"each of {', '.join(map(repr, labels))}" if labels else "each label"
         yield HeadwayError(

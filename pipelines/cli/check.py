@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -84,7 +85,7 @@ def check_parameters(pipeline: str, parameters: Mapping[str, Any]) -> None:
     fitting = {name: value for name, value in parameters.items() if name not in problems}
     given = {name: spec.default for name, spec in inputs.items() if spec.optional} | fitting
     models, invalid = _parsed(given)
-    faults += [*invalid, *_unknown_words(given)]
+    faults += [*invalid, *_unpassable(fitting), *_unknown_words(given)]
     faults += _missing_files(models["source"].uris if "source" in models else ())
     raise_together("parameters.invalid", [*faults, *disagreements(models, given)])
     if not given["gates"]:
@@ -121,6 +122,29 @@ def _parsed(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[HeadwayError
         except HeadwayError as error:
             faults.append(error)
     return models, faults
+
+
+def _unpassable(given: Mapping[str, Any]) -> Iterator[HeadwayError]:
+    """Values that KFP passes to no step."""
+    empty = [path for name, value in given.items() for path in _empty(value, name)]
+    if empty:
+        yield HeadwayError(
+            "parameters.value_empty",
+            f"KFP passes no empty or infinite value to a step: {', '.join(empty)}.",
+            remedy="Leave the key out, and it has its default; write a text that is empty or `null` in quotes.",
+        )
+
+
+def _empty(value: Any, path: str) -> Iterator[str]:
+    """Paths of nulls and of numbers that are not finite."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _empty(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from _empty(item, f"{path}.{position}")
+    elif value is None or (isinstance(value, float) and not math.isfinite(value)):
+        yield path
 
 
 def _unknown_words(given: Mapping[str, Any]) -> Iterator[HeadwayError]:

@@ -82,7 +82,8 @@ def _text(schema: Schema, name: str) -> str:
     """YAML with one line a column, as people write it."""
     import yaml
 
-    head = yaml.safe_dump({"version": schema.version, "curated_by": schema.curated_by}, sort_keys=False)
+    # KFP passes no null, so what nobody has filled in yet is a comment.
+    curator = yaml.safe_dump({"curated_by": schema.curated_by}) if schema.curated_by else "# curated_by: your team\n"
     columns = [
         yaml.safe_dump(column, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6)
         for column in schema.model_dump(mode="json", exclude_defaults=True)["columns"]
@@ -90,5 +91,5 @@ def _text(schema: Schema, name: str) -> str:
     return (
         f"# The contract of the data of {name}: what the columns are, what they may hold, and what each is for.\n"
         "# Proposed by `headway schema`. A column without a role is a feature; one with any role is not.\n"
-        f"{head}columns:\n{''.join(f'  - {column}' for column in columns)}"
+        f"version: {schema.version}\n{curator}columns:\n{''.join(f'  - {column}' for column in columns)}"
     )

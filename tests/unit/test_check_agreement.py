@@ -100,6 +100,12 @@ def source(good, **changes):
             {"contract": {"roles": {"target": "a"}}, "split": {"target": "b"}},
             "[parameters.target_differs] split.target",
         ),
+        ({"class_weight": {True: 2, False: 1}}, "a positive number for each of 'False', 'True'"),
+        (
+            {"params": {"max_leaf_nodes": None}, "split": {"embargo": "0s", "test_share": float("nan")}},
+            "[parameters.value_empty] KFP passes no empty or infinite value to a step: split.test_share, params.max_",
+        ),
+        ({"search_space": {"max_depth": {"type": "categorical", "list": [None, 3]}}}, "search_space.max_depth.list.0"),
         ({"environment": "test"}, "[registry.environment_unknown] There is no such environment. Given: 'test'"),
         (
             {"serving_engine": "k8s"},
@@ -149,6 +155,8 @@ def test_a_pattern_that_nothing_matches_is_told(good, tmp_path):
 
 def test_valid_parameters_of_other_kinds_pass(good):
     check_parameters("delivery", {**good, "class_weight": {"True": 2, "False": 1.5}})
+    digits = {**CHURNED, "type": "integer", "domain": [0, 1]}
+    check_parameters("delivery", {**good, "contract": {"columns": [*OTHERS, digits]}, "class_weight": {0: 1, 1: 3}})
     check_parameters("delivery", {**good, "class_weight": {"mode": "balanced"}, "study": {"objective": "f1"}})
     numbers = {"columns": [*OTHERS, SPENT]}
     gates = {"g": {"metric": "rmse", "at_most": 3}, "h": {"metric": "mae", "margin": 0}}

@@ -73,12 +73,13 @@ def test_a_file_that_is_there_stays(mine, tmp_path):
 
 def test_a_contract_that_is_there_keeps_its_expectations_and_data_is_not_read_again(mine, tmp_path):
     run("--params", mine, "-o", "first.yaml", folder=tmp_path)
-    text = (tmp_path / "first.yaml").read_text().replace("curated_by: null", "curated_by: us")
+    text = (tmp_path / "first.yaml").read_text().replace("# curated_by: your team", "curated_by: us")
     (tmp_path / "first.yaml").write_text(text.replace("maximum: 65.0", "maximum: 99.0"))
     ran = run("--params", parameters(tmp_path / "next.yaml", "@first.yaml"), "-o", "next-schema.yaml", folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "adopted, the sources did not change" in ran.stderr
     assert "maximum: 99.0" in (tmp_path / "next-schema.yaml").read_text()
+    assert "\ncurated_by: us\n" in (tmp_path / "next-schema.yaml").read_text()
 
 
 @pytest.mark.parametrize(
