@@ -76,21 +76,29 @@ def write_release(state: State, model_name: str, folder: str | Path, verdict_pat
     return storage.uri, read_release(storage.uri)
 
 
+def has_release(release_uri: str) -> bool:
+    """Whether a finished release is there."""
+    return open_storage(release_uri).stat(MARKER) is not None
+
+
 def read_release(release_uri: str) -> Release:
     """The marker of a release.
 
     Raises:
         HeadwayError: `release.missing`: no release is there, or one that was never finished.
     """
-    storage = open_storage(release_uri)
-    if storage.stat(MARKER) is None:
+    if not has_release(release_uri):
         raise HeadwayError(
             "release.missing",
-            "There is no finished release here.",
+            f"There is no finished release at {release_uri}.",
             value=release_uri,
             remedy="Run register_model for this model again, or restore the folder from a backup.",
         )
-    return parse(Release, json.loads(storage.read(MARKER)), parameter=MARKER)
+    try:
+        content = dict(json.loads(open_storage(release_uri).read(MARKER)))
+    except (ValueError, TypeError):
+        raise changed_release(release_uri, f"Its {MARKER} cannot be read.") from None
+    return parse(Release, content, parameter=MARKER)
 
 
 def release_verdict(release_uri: str) -> Verdict:
@@ -127,7 +135,7 @@ def fetch_release(release_uri: str, target: str | Path, *, manifest_sha256: str 
         aside.rename(folder)
     except HeadwayError as error:
         if error.code == "storage.not_found":
-            raise _changed(release_uri, "One of its files is gone.") from error
+            raise changed_release(release_uri, "One of its files is gone.") from error
         raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -143,9 +151,15 @@ def check_release(release_uri: str, *, manifest_sha256: str | None = None) -> Pa
     return folder
 
 
-def is_local(uri: str) -> bool:
-    """Whether an address is a local folder."""
-    return "://" not in uri.removeprefix("file://")
+def changed_release(release_uri: str, what: str) -> HeadwayError:
+    """The error of a release that is not what was registered."""
+    return HeadwayError(
+        "release.changed",
+        f"The release at {release_uri} is not what was registered. {what}",
+        value=release_uri,
+        remedy="Find out who changed it; releases are never edited. Restore the folder from a backup, or remove it "
+        "whole: register_model then writes it anew.",
+    )
 
 
 def _owner(storage: Storage) -> str:
@@ -191,26 +205,17 @@ def _expected(release_uri: str, manifest_sha256: str | None) -> str:
     """Hash that the manifest of a release must have."""
     expected = read_release(release_uri).manifest_sha256
     if manifest_sha256 not in (None, expected):
-        raise _changed(release_uri, "Its marker is not the one that the registry knows.")
+        raise changed_release(release_uri, "Its marker is not the one that the registry knows.")
     return expected
 
 
 def _check_manifest(release_uri: str, folder: Path, expected: str) -> None:
     if not (folder / MANIFEST).is_file() or manifest_digest(folder) != expected:
-        raise _changed(release_uri, f"Its {MANIFEST} is gone or differs.")
+        raise changed_release(release_uri, f"Its {MANIFEST} is gone or differs.")
 
 
 def _check_files(release_uri: str, folder: Path, expected: str) -> ModelManifest:
     try:
         return verify_model(folder, expected)
     except HeadwayError as error:
-        raise _changed(release_uri, error.message) from error
-
-
-def _changed(release_uri: str, what: str) -> HeadwayError:
-    return HeadwayError(
-        "release.changed",
-        f"The release is not what was registered. {what}",
-        value=release_uri,
-        remedy="Restore the folder from a backup and find out who changed it; releases are never edited.",
-    )
+        raise changed_release(release_uri, error.message) from error

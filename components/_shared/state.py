@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.storage import Storage, open_storage
+from headway.components._shared.storage import Storage, local_folder, open_storage
 
 RUN_ID_VARIABLE = "HEADWAY_RUN_ID"
 
@@ -57,6 +58,28 @@ class State:
         """Reads a JSON record; `storage.not_found` if there is none."""
         record: dict[str, object] = json.loads(self.storage.read(key))
         return record
+
+
+def require_writable(state_uri: str) -> None:
+    """Makes a local state folder and proves that it can be written; a bucket is taken as it is.
+
+    Raises:
+        HeadwayError: `state.unusable`.
+    """
+    folder = local_folder(state_uri)
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
+            probe.write(bytes(4096))
+    except OSError as error:
+        raise HeadwayError(
+            "state.unusable",
+            f"The folder {folder} cannot be written: {error.strerror}.",
+            value=state_uri,
+            remedy="Give a folder on a disk with space that this user may write (--home, or state_uri of a pipeline).",
+        ) from None
 
 
 def checked_model_name(name: str) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 from headway.components._shared.artifacts import MANIFEST, NO_CHAMPION, Artifact, describe, read_manifest
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.releases import check_release, fetch_release, is_local
-from headway.components._shared.state import dump_json
+from headway.components._shared.releases import check_release, fetch_release, has_release
+from headway.components._shared.state import State, dump_json
 from headway.components._shared.steps import decided, step
-from headway.components._shared.tracking import Registration, find_champion, registered_name
+from headway.components._shared.storage import local_folder
+from headway.components._shared.tracking import CHAMPION, Registration, find_champion, registered_name
 from headway.components._shared.tracking.client import Client, is_unborn, tracking_address
+from headway.components._shared.tracking.faults import without_credentials
 
 # Set by `headway run`: outputs that are found again by their content keep the addresses that local caching looks at.
 ARTIFACTS_VARIABLE = "HEADWAY_ARTIFACTS"
@@ -39,11 +43,12 @@ def resolve(
         describe(champion, outcome="none")
         decided(f"no champion: {reason}")
         return None
-    release = found.release_uri or ""
-    if stable and is_local(release):
-        champion.path = str(check_release(release, manifest_sha256=found.manifest_sha256))
-    else:
-        fetch_release(release, champion.path, manifest_sha256=found.manifest_sha256)
+    try:
+        _bring(champion, found, state_uri, stable)
+    except HeadwayError as error:
+        if error.code in ("release.missing", "release.changed"):
+            raise _lost(error, found, address) from error
+        raise
     manifest = read_manifest(champion.path)
     if manifest.model_digest != found.model_digest:
         raise HeadwayError(
@@ -69,6 +74,37 @@ def resolve(
         model_digest=manifest.model_digest,
     )
     return found
+
+
+def _bring(champion: Artifact, found: Registration, state_uri: str | None, stable: str | None) -> None:
+    """Puts the champion's checked files there, from where the registry says or from the state that has moved since."""
+    release = found.release_uri or ""
+    if state_uri and not has_release(release):
+        state = State(state_uri)
+        here = state.uri_of(state.release_key(found.model_name, found.model_digest))
+        release = here if has_release(here) else release
+    if stable and local_folder(release):
+        champion.path = str(check_release(release, manifest_sha256=found.manifest_sha256))
+    else:
+        fetch_release(release, champion.path, manifest_sha256=found.manifest_sha256)
+
+
+def _lost(error: HeadwayError, found: Registration, address: str) -> HeadwayError:
+    """A champion without its files: no comparison, and no pretending that there is none, unless somebody decides so."""
+    who = f"The champion, version {found.version} of {found.registered_model}, cannot be compared with. "
+    call = (
+        f"import mlflow; mlflow.MlflowClient({without_credentials(address)!r})"
+        f".delete_registered_model_alias({found.registered_model!r}, {CHAMPION!r})"
+    )
+    python = sys.executable if address.startswith("sqlite:") else "python"
+    remove = "" if error.code == "release.missing" else "remove it and "
+    return HeadwayError(
+        error.code,
+        who + error.message,
+        value=error.value,
+        remedy=f"Restore the folder from a backup. Without one, {remove}take the title away, and the next run "
+        f"compares with no champion: {shlex.join([python, '-c', call])}",
+    )
 
 
 def _write_none(champion: Artifact, reason: str, stable: str | None) -> None:

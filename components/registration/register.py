@@ -15,8 +15,9 @@ from headway.components._shared.releases import write_release
 from headway.components._shared.state import State, run_id
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components._shared.tracking import Registration, registered_name, write_registration
-from headway.components._shared.tracking.client import Client, tracking_address, without_credentials
+from headway.components._shared.tracking.client import Client, tracking_address
 from headway.components._shared.tracking.experiments import begin_run, end_run, forward_steps, log_run
+from headway.components._shared.tracking.faults import without_credentials
 from headway.components._shared.verdicts import read_verdict, require_verdict
 from headway.components.registration.card import Card, description
 from headway.components.registration.card_page import write_card

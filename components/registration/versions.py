@@ -6,9 +6,12 @@ import secrets
 import time
 from collections.abc import Mapping
 
+from headway.components._shared.audit import record_event
+from headway.components._shared.releases import changed_release, has_release, release_verdict
 from headway.components._shared.state import State, dump_json, run_id
 from headway.components._shared.tracking import CHALLENGER, CHAMPION, Registration, aliases_of, audit_once
-from headway.components._shared.tracking.client import Client, ExistsError
+from headway.components._shared.tracking.client import Client
+from headway.components._shared.tracking.faults import ExistsError
 
 _PATIENCE_S = 15.0
 
@@ -56,6 +59,8 @@ def register_version(
     if created == version:
         outcome, reason = ("registered", registration.reason)
     result = registration.model_copy(update={"outcome": outcome, "reason": reason, "version": str(version)})
+    if outcome == "unchanged" and _follow_release(client, state, result):
+        result = result.model_copy(update={"reason": f"{reason}, and its lost release was written again"})
     once = ("registered_model", "version")  # also where another run is just writing the same event
     audit_once(client, state, result, "registered", {"reason": registration.reason}, once)
     return result
@@ -93,6 +98,40 @@ def _await_other_run(client: Client, state: State, registration: Registration) -
             return versions
         time.sleep(0.25)
     return []
+
+
+def _follow_release(client: Client, state: State, registration: Registration) -> bool:
+    """Points a version to its model's present release where the one that it was registered with is lost.
+
+    Only to a release whose own verdict is positive and about its own files: whoever put it there went through the door.
+    """
+    name, version, release = registration.registered_model, registration.version, registration.release_uri or ""
+    tags = client.get_model_version(name, version).tags
+    before, now = tags["manifest_sha256"], registration.manifest_sha256
+    if (tags["release_uri"], before) == (release, now):
+        return False
+    if tags["release_uri"] != release and has_release(tags["release_uri"]):
+        return False
+    verdict = release_verdict(release)
+    if not verdict.blessed or verdict.manifest_sha256 != now:
+        raise changed_release(release, "No positive verdict is about its files.")
+    for tag, value in (("release_uri", release), ("manifest_sha256", now)):
+        client.set_model_version_tag(name, version, tag, value)
+    record_event(
+        state,
+        registration.model_name,
+        "released_again",
+        model_digest=registration.model_digest,
+        evidence={
+            "registered_model": name,
+            "version": version,
+            "release_uri": release,
+            "manifest_sha256": now,
+            "manifest_before": before,
+        },
+        once_by=("registered_model", "version", "release_uri", "manifest_sha256"),
+    )
+    return True
 
 
 def _create_version(

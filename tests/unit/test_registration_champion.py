@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from headway.components._shared import tracking
-from headway.components._shared.artifacts import LocalArtifact, hash_files, is_champion
+from headway.components._shared.artifacts import LocalArtifact, hash_files, is_champion, manifest_digest
+from headway.components._shared.audit import verify_events
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import RUN_ID_VARIABLE, State
 from headway.components._shared.tracking import Registration
@@ -29,6 +31,7 @@ def state(tmp_path: Path) -> State:
 
 
 def champion_of(state: State, folder: Path, **more: str) -> Registration:
+    """Registers and promotes a model; `more` goes to make_model."""
     model = make_model(folder / "model", **more)
     out = outputs(folder)
     verdict = make_verdict(folder / "verdict.json", model)
@@ -92,12 +95,87 @@ def test_a_local_run_points_at_the_release_so_that_its_address_stays_the_same(
     assert first.path == f"{registered.release_uri}/model"
 
 
-def test_a_champion_whose_release_is_gone_is_an_error(state: State, tmp_path: Path) -> None:
+def resolve_fails(state: State, champion: Path) -> HeadwayError:
+    with pytest.raises(HeadwayError) as caught:
+        resolve(LocalArtifact(str(champion)), model_name="flights", state_uri=state.uri)
+    assert not champion.exists()
+    return caught.value
+
+
+def do_as_told(error: HeadwayError) -> None:
+    """Runs the command that an error's remedy ends with."""
+    command = error.remedy.partition("no champion: ")[2]
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_champion_whose_release_is_gone_is_named_and_can_be_restored(state: State, tmp_path: Path) -> None:
     registered = champion_of(state, tmp_path / "a")
-    shutil.rmtree(registered.release_uri)
-    with pytest.raises(HeadwayError, match=r"release.missing.*no finished release here.*restore the folder"):
-        resolve(LocalArtifact(str(tmp_path / "champion")), model_name="flights", state_uri=state.uri)
-    assert not (tmp_path / "champion").exists()
+    shutil.move(registered.release_uri or "", tmp_path / "backup")
+    error = resolve_fails(state, tmp_path / "champion")
+    assert error.code == "release.missing"
+    assert error.message == (
+        "The champion, version 1 of dev.flights, cannot be compared with. "
+        f"There is no finished release at {registered.release_uri}."
+    )
+    assert error.remedy.startswith("Restore the folder from a backup. Without one, take the title away")
+    shutil.move(tmp_path / "backup", registered.release_uri or "")
+    found = resolve(LocalArtifact(str(tmp_path / "champion")), model_name="flights", state_uri=state.uri)
+    assert found is not None
+
+
+@pytest.mark.parametrize(("fault", "salt"), [("missing", "other bytes"), ("changed", "")])
+def test_after_the_remedy_the_next_run_finds_no_champion_and_the_same_model_can_be_champion_again(
+    state: State, tmp_path: Path, fault: str, salt: str
+) -> None:
+    registered = champion_of(state, tmp_path / "a")
+    release = Path(registered.release_uri or "")
+    if fault == "changed":
+        (release / "model" / "MLmodel").write_text("edited")
+        error = resolve_fails(state, tmp_path / "champion")
+        assert "Without one, remove it and take the title away" in error.remedy
+        shutil.rmtree(release)
+    else:
+        shutil.rmtree(release)
+        error = resolve_fails(state, tmp_path / "champion")
+    assert error.code == f"release.{fault}"
+    do_as_told(error)
+    champion = LocalArtifact(str(tmp_path / "champion"))
+    assert resolve(champion, model_name="flights", state_uri=state.uri) is None
+    again = champion_of(state, tmp_path / "b", salt=salt)
+    assert (again.outcome, again.version) == ("unchanged", registered.version)
+    assert ("its lost release was written again" in again.reason) == bool(salt)
+    found = resolve(champion, model_name="flights", state_uri=state.uri)
+    assert found is not None
+    assert hash_files(Path(champion.path)) == hash_files(tmp_path / "b" / "model")
+    actions = [event["action"] for event in verify_events(state, "flights")]
+    assert actions.count("released_again") == (1 if salt else 0)
+
+
+def test_a_marker_that_somebody_wrote_for_other_files_does_not_reach_the_registry(state: State, tmp_path: Path) -> None:
+    """The same digest in other bytes, put into the release with a marker of its own but without a verdict."""
+    release = Path(champion_of(state, tmp_path / "a").release_uri or "")
+    forged = make_model(tmp_path / "forged", salt="forged")
+    shutil.rmtree(release / "model")
+    shutil.copytree(forged, release / "model")
+    marker = json.loads((release / "release.json").read_text())
+    (release / "release.json").write_text(json.dumps({**marker, "manifest_sha256": manifest_digest(forged)}))
+    with pytest.raises(HeadwayError, match=r"release.changed.*No positive verdict is about its files"):
+        champion_of(state, tmp_path / "b", salt="forged again")
+    assert resolve_fails(state, tmp_path / "champion").code == "release.changed"
+
+
+def test_a_state_folder_that_was_moved_has_its_champion_still(state: State, tmp_path: Path) -> None:
+    champion_of(state, tmp_path / "a")
+    moved = State(str(shutil.move(state.uri, tmp_path / "moved")))
+    champion = LocalArtifact(str(tmp_path / "champion"))
+    found = resolve(champion, model_name="flights", state_uri=moved.uri)
+    assert found is not None
+    assert hash_files(Path(champion.path)) == hash_files(tmp_path / "a" / "model")
+    assert champion_of(moved, tmp_path / "b").outcome == "unchanged"
+    now = resolve(champion, model_name="flights", state_uri=moved.uri)
+    assert now is not None
+    assert (now.release_uri or "").startswith(moved.uri)
 
 
 @pytest.mark.parametrize("local", [False, True])

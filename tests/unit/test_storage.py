@@ -220,6 +220,34 @@ def test_a_key_may_not_leave_its_folder(tmp_path: Path) -> None:
         FolderStorage(tmp_path / "in").write("../out", b"x")
 
 
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere"])
+def test_a_folder_that_cannot_be_is_a_named_error(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("x")
+    store = FolderStorage(tmp_path / place)
+    for write in (
+        lambda: store.write("a/b", b"x"),
+        lambda: store.create("a", b"x"),
+        lambda: store.upload(__file__, "a"),
+    ):
+        with pytest.raises(
+            HeadwayError, match=r"storage.write_failed.*Writing failed: (Not a dir|No such|File exists)"
+        ):
+            write()
+    assert store.stat("a") is None
+    with pytest.raises(HeadwayError, match=r"storage.not_found"):
+        store.read("a")
+
+
+def test_what_cannot_be_read_for_another_reason_than_being_absent_is_a_named_error(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    store = FolderStorage(tmp_path)
+    for ask in (lambda: store.read("folder"), lambda: store.delete("folder"), lambda: store.stat("x" * 300)):
+        with pytest.raises(
+            HeadwayError, match=r"storage.unusable.*refuses what was asked: (Is a dir|File name too long)"
+        ):
+            ask()
+
+
 def test_a_full_disk_leaves_the_old_content_and_no_piece_of_the_new(tmp_path: Path) -> None:
     code = f"""
 import resource

@@ -14,6 +14,7 @@ from headway.components._shared.config import Config, parse
 from headway.components._shared.endpoints import processes
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State, checked_model_name, dump_json
+from headway.components._shared.storage import local_folder
 
 ROUTER = "router"
 _RECORD = "endpoint.json"
@@ -162,11 +163,12 @@ def deploying(folder: Path, model_name: str, *, patience_s: float) -> Iterator[N
 
 
 def _root(state_uri: str) -> Path:
-    if "://" in state_uri and not state_uri.startswith("file://"):
+    folder = local_folder(state_uri)
+    if folder is None:
         raise HeadwayError(
             "endpoint.state_remote",
             "Endpoints of this machine need a local state folder.",
             value=state_uri,
             remedy="Give a folder as state_uri, or deploy with the engine kserve.",
         )
-    return Path(state_uri.removeprefix("file://")).absolute() / "endpoints"
+    return folder / "endpoints"

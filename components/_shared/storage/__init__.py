@@ -66,9 +66,10 @@ class Storage(Protocol):
 
 def open_storage(uri: str) -> Storage:
     """The store at a local folder, `gs://bucket/prefix` or `s3://bucket/prefix`."""
-    scheme = uri.partition("://")[0] if "://" in uri else "file"
-    if scheme == "file":
-        return FolderStorage(Path(uri.removeprefix("file://")))
+    folder = local_folder(uri)
+    if folder is not None:
+        return FolderStorage(folder)
+    scheme = uri.partition("://")[0]
     if scheme == "gs":
         from headway.components._shared.storage.gcs import GcsStorage
 
@@ -83,6 +84,12 @@ def open_storage(uri: str) -> Storage:
         value=uri,
         remedy="Use a local folder, gs://bucket/prefix or s3://bucket/prefix.",
     )
+
+
+def local_folder(uri: str) -> Path | None:
+    """The folder that an address means, or None for a bucket."""
+    path = uri.removeprefix("file://")
+    return None if "://" in path else Path(path).absolute()
 
 
 def cloud_options(uri: str) -> dict[str, str] | None:
@@ -116,6 +123,9 @@ def not_found(address: str) -> HeadwayError:
     )
 
 
+_ABSENT = (FileNotFoundError, NotADirectoryError)
+
+
 class FolderStorage:
     """A local folder. Writes go to a temporary file first and are renamed or linked into place."""
 
@@ -125,8 +135,9 @@ class FolderStorage:
 
     def read(self, key: str) -> bytes:
         try:
-            return self._path(key).read_bytes()
-        except FileNotFoundError:
+            with self._named_errors(key):
+                return self._path(key).read_bytes()
+        except _ABSENT:
             raise not_found(f"{self.uri}/{key}") from None
 
     def write(self, key: str, data: bytes) -> None:
@@ -141,8 +152,9 @@ class FolderStorage:
 
     def stat(self, key: str) -> Stat | None:
         try:
-            found = self._path(key).stat()
-        except FileNotFoundError:
+            with self._named_errors(key):
+                found = self._path(key).stat()
+        except _ABSENT:
             return None
         return Stat(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
@@ -153,7 +165,8 @@ class FolderStorage:
         return [found for key in keys if (found := self.stat(key))]
 
     def delete(self, key: str) -> None:
-        self._path(key).unlink(missing_ok=True)
+        with self._named_errors(key):
+            self._path(key).unlink(missing_ok=True)
 
     def download(self, key: str, path: Path) -> None:
         if self.stat(key) is None:
@@ -166,6 +179,20 @@ class FolderStorage:
         with written_aside(self._path(key), self.root) as aside:
             shutil.copyfile(path, aside)
             return _link(aside, self._path(key))
+
+    @contextlib.contextmanager
+    def _named_errors(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except _ABSENT:
+            raise
+        except OSError as error:
+            raise HeadwayError(
+                "storage.unusable",
+                f"The folder refuses what was asked: {error.strerror}.",
+                value=f"{self.uri}/{key}",
+                remedy="Give this user the right to read and write the folder, or name another one.",
+            ) from error
 
     def _path(self, key: str) -> Path:
         path = (self.root / key).resolve() if key else self.root
@@ -186,22 +213,24 @@ def written_aside(target: Path, folder: Path | None = None) -> Iterator[Path]:
     It lies beside the target or in a given folder of the same disk: a store keeps them in its root, so that what a
     killed process leaves never lies among the files of a model.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".aside-", dir=folder or target.parent)
-    os.close(handle)
-    aside = Path(name)
-    aside.chmod(0o644)
+    aside = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".aside-", dir=folder or target.parent)
+        os.close(handle)
+        aside = Path(name)
+        aside.chmod(0o644)
         yield aside
     except OSError as error:
         raise HeadwayError(
             "storage.write_failed",
             f"Writing failed: {error.strerror}.",
             value=str(target),
-            remedy="Free space or choose another folder; nothing half-written was left.",
+            remedy="Free space or choose another folder that may be written; nothing half-written was left.",
         ) from error
     finally:
-        aside.unlink(missing_ok=True)
+        if aside is not None:
+            aside.unlink(missing_ok=True)
 
 
 def _link(aside: Path, target: Path) -> bool:

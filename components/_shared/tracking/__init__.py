@@ -22,12 +22,8 @@ from headway.components._shared.audit import record_event
 from headway.components._shared.config import Config, parse
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State, checked_model_name, dump_json
-from headway.components._shared.tracking.client import (
-    AbsentError,
-    Client,
-    tracking_address,
-    without_credentials,
-)
+from headway.components._shared.tracking.client import Client, tracking_address
+from headway.components._shared.tracking.faults import AbsentError, without_credentials
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"

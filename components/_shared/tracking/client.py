@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
-import re
 import secrets
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.storage import local_folder
+from headway.components._shared.tracking.faults import named, without_credentials
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 _SQLITE = "sqlite:///"
@@ -34,14 +37,6 @@ _SETTINGS = {
 }
 
 
-class AbsentError(HeadwayError):
-    """The registry has no such thing."""
-
-
-class ExistsError(HeadwayError):
-    """The registry has such a thing already."""
-
-
 def tracking_address(tracking_uri: str, state_uri: str | None) -> str:
     """The MLflow server or database that a `tracking_uri` parameter means.
 
@@ -56,8 +51,9 @@ def tracking_address(tracking_uri: str, state_uri: str | None) -> str:
         return tracking_uri
     if configured := os.environ.get(TRACKING_VARIABLE):
         return configured
-    if state_uri is not None and "://" not in state_uri.removeprefix("file://"):
-        return f"{_SQLITE}{Path(state_uri.removeprefix('file://')).absolute()}/mlflow.db"
+    folder = local_folder(state_uri) if state_uri else None
+    if folder is not None:
+        return f"{_SQLITE}{folder}/mlflow.db"
     raise HeadwayError(
         "registry.not_configured",
         "No MLflow server is configured, and none can be assumed when the state is not a local folder.",
@@ -68,12 +64,15 @@ def tracking_address(tracking_uri: str, state_uri: str | None) -> str:
 
 def is_unborn(address: str) -> bool:
     """Whether an address is a database that nobody has made yet, so that nothing can be registered in it."""
-    return address.startswith(_SQLITE) and not Path(address.removeprefix(_SQLITE)).exists()
-
-
-def without_credentials(address: str) -> str:
-    """An address that may be shown and stored: user and password removed."""
-    return re.sub(r"(?<=://)[^/@]+@", "", address)
+    if not address.startswith(_SQLITE):
+        return False
+    try:
+        Path(address.removeprefix(_SQLITE)).stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # it cannot be looked at, which is another thing than that it is not there
+    return False
 
 
 class Client:
@@ -86,8 +85,7 @@ class Client:
         address: From `tracking_address`. A new SQLite database is made whole or not at all, by exactly one process.
 
     Raises:
-        HeadwayError: `registry.unreachable`, `registry.denied`, `registry.outdated`, `registry.driver_missing`,
-            `registry.failed`.
+        HeadwayError: `registry.*`, as `faults.named` has them; here and from every verb.
     """
 
     def __init__(self, address: str) -> None:
@@ -100,7 +98,7 @@ class Client:
         logging.getLogger("mlflow").setLevel(logging.CRITICAL)
         logging.getLogger("alembic").setLevel(logging.ERROR)
         if address.startswith(_SQLITE):
-            self._ask(lambda: _make_database(Path(address.removeprefix(_SQLITE))))
+            self._ask(lambda: _open_database(Path(address.removeprefix(_SQLITE))))
         self._client = self._ask(lambda: mlflow.MlflowClient(tracking_uri=address, registry_uri=address))
         self.search_registered_models(max_results=1)
 
@@ -120,80 +118,33 @@ class Client:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return call()
-            except MlflowException as error:
+            except (MlflowException, SQLAlchemyError, sqlite3.Error, ImportError, OSError) as error:
                 if any(sign in str(error) for sign in _LOST_RACES) and attempt < _ATTEMPTS:
                     time.sleep(0.05 * 2**attempt * (1 + secrets.randbelow(100) / 100))
                     continue
-                raise _named(error, without_credentials(self.address)) from error
-            except OSError as error:
-                raise _unreachable(without_credentials(self.address), error.strerror or str(error)) from error
-            except (ImportError, SQLAlchemyError) as error:
-                raise HeadwayError(
-                    "registry.driver_missing",
-                    f"This kind of database cannot be opened here: {_short(str(error))}.",
-                    value=without_credentials(self.address).partition("://")[0],
-                    remedy="Use an MLflow server's http(s) address, or add the driver to the image.",
-                ) from error
+                raise named(error, without_credentials(self.address)) from error
         raise AssertionError("the last attempt returns or raises")
 
 
-def _named(error: Exception, address: str) -> HeadwayError:
-    """Our error for one of MLflow's."""
-    text, code = str(error), getattr(error, "error_code", "")
-    cause = error.__cause__ or error.__context__
-    if code == "RESOURCE_DOES_NOT_EXIST":
-        return AbsentError("registry.absent", text, value=address, remedy="Check the name and the registry's address.")
-    if code == "RESOURCE_ALREADY_EXISTS":
-        return ExistsError("registry.exists", text, value=address, remedy="Use the one that is there.")
-    if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED") or re.search(
-        "error code 40[13]", text
-    ):
-        return HeadwayError(
-            "registry.denied",
-            "The MLflow server refuses these credentials.",
-            value=address,
-            remedy="Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
-        )
-    if "out-of-date database schema" in text:
-        return HeadwayError(
-            "registry.outdated",
-            "The MLflow database was made by another version of MLflow.",
-            value=address,
-            remedy="Back it up and run `mlflow db upgrade` with its address.",
-        )
-    if type(cause).__module__.startswith("requests.") or code in ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR"):
-        return _unreachable(address, text)
-    return HeadwayError(
-        "registry.failed",
-        f"MLflow refused a request: {_short(text)}.",
-        value=address,
-        remedy="Check the address, and that it is an MLflow 3 server or database.",
-    )
-
-
-def _unreachable(address: str, text: str) -> HeadwayError:
-    return HeadwayError(
-        "registry.unreachable",
-        f"The MLflow server does not answer: {_short(text.rsplit(': ', 1)[-1])}.",
-        value=address,
-        remedy="Check the address and the network, or start the server; then run the step again.",
-    )
-
-
-def _short(text: str) -> str:
-    return without_credentials(text.strip().partition("\n")[0][:300].strip(" .)\"'")) or "no reason given"
+def _open_database(path: Path) -> None:
+    """Makes the database if it is absent; a damaged one fails here at once, where MLflow tries for two minutes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not path.exists():
+        _make_database(path)
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        database.execute("SELECT count(*) FROM sqlite_master")
 
 
 def _make_database(path: Path) -> None:
     """Makes an SQLite database beside its place and links it there: processes that start together all find one."""
-    if path.exists():
-        return
     from mlflow import MlflowClient
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".aside-{secrets.token_hex(8)}.db")
+    aside.touch()  # fails at once where nothing can be written
     event.listen(Engine, "connect", _without_syncing)
     try:
         MlflowClient(tracking_uri=f"{_SQLITE}{aside}", registry_uri=f"{_SQLITE}{aside}").search_experiments()

@@ -13,7 +13,8 @@ from typing import Any
 
 from headway.components._shared.state import State
 from headway.components._shared.times import now, parse_time
-from headway.components._shared.tracking.client import Client, ExistsError, without_credentials
+from headway.components._shared.tracking.client import Client
+from headway.components._shared.tracking.faults import ExistsError, without_credentials
 
 _RUN_TAG = "headway.run_id"
 _STEP_TAG = "headway.step"
