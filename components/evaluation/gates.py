@@ -12,6 +12,7 @@ from headway.components._shared.verdicts import GateOutcome
 from headway.components.evaluation.config import GainGate, GapGate, Gate, Gates, MetricGate, SliceGate
 
 WORST = "worst"
+PICKED = "the interval allows for the pick"
 NO_GATES = "No gates are configured, so nothing vouches for the model."
 
 
@@ -85,13 +86,11 @@ def _decide(name: str, gate: Gate, evidence: Evidence) -> GateOutcome:
         return _decide_limit(name, gate, evidence.metrics.get(gate.metric), gate.metric)
     if isinstance(gate, GapGate):
         key, what = (gate.metric, gate.column), f"gap of {gate.metric} between values of {gate.column}"
-        return _decide_limit(name, gate, evidence.gaps.get(key), what, evidence.widest.get(key), "largest gap")
+        return _decide_limit(name, gate, evidence.gaps.get(key), what, evidence.widest.get(key))
     found = evidence.slices.get((gate.metric, gate.slice))
     if gate.slice != WORST:
         return _decide_limit(name, gate, found, f"{gate.metric} in {gate.slice}")
-    return _decide_limit(
-        name, gate, found, f"{gate.metric} in the worst slice", evidence.worst.get(gate.metric), "worst slice"
-    )
+    return _decide_limit(name, gate, found, f"{gate.metric} in the worst slice", evidence.worst.get(gate.metric))
 
 
 def _decide_limit(
@@ -100,7 +99,6 @@ def _decide_limit(
     found: Interval | None,
     what: str,
     picked: str | None = None,
-    out_of: str = "",
 ) -> GateOutcome:
     side = "at most" if gate.at_least is None else "at least"
     end = {"value": "value", "low": "low end", "high": "high end"}[gate.end]
@@ -109,7 +107,9 @@ def _decide_limit(
         return _unmeasurable(name, gate, asks, gate.limit, f"{what} cannot be measured on these rows")
     held = {"value": found.value, "low": found.low, "high": found.high}[gate.end]
     if not math.isfinite(held):
-        return _unmeasurable(name, gate, asks, gate.limit, f"So few measurements give {what} no {end}", found.value)
+        beyond = "above" if gate.end == "high" else "below"
+        why = f"so few measurements do not bound {what} from {beyond}"
+        return _unmeasurable(name, gate, asks, gate.limit, why, found.value)
     passed = held <= gate.limit if gate.at_least is None else held >= gate.limit
     shown = f"{_number(found.value)} [{_number(found.low)}, {_number(found.high)}]"
     return GateOutcome(
@@ -120,14 +120,9 @@ def _decide_limit(
         low=_finite(found.low),
         high=_finite(found.high),
         passed=passed,
-        reason=f"{what}{f' ({picked})' if picked else ''} is {shown}, its {end} is {'' if passed else 'not '}{side} "
-        f"{_number(gate.limit)}.{_corrected(picked, out_of)}",
+        reason=f"{what}{f' ({picked}; {PICKED})' if picked else ''} is {shown}, its {end} is "
+        f"{'' if passed else 'not '}{side} {_number(gate.limit)}.",
     )
-
-
-def _corrected(picked: str | None, out_of: str) -> str:
-    """Why the interval is another than that of what was picked."""
-    return f" The interval allows for the pick: it covers the true {out_of}, whichever that is." if picked else ""
 
 
 def _decide_gain(name: str, gate: GainGate, evidence: Evidence) -> GateOutcome:

@@ -71,7 +71,9 @@ def no_skill(metric: Metric, outcomes: Outcomes) -> Estimate | None:
     sign = 1 if metric.better == "higher" else -1
     reached = [e for constant in _constants(outcomes) if (e := metric.estimate(constant)) is not None]
     best = max(reached, key=lambda e: sign * e.value, default=None)
-    return None if best is None or best.value == best.bounds[sign > 0] else best
+    if best is None or best.value == best.bounds[sign > 0]:
+        return None
+    return replace(best, support=len(outcomes.actual))  # a constant rests on all rows, however few it selects
 
 
 def _constants(outcomes: Outcomes) -> Iterator[Outcomes]:

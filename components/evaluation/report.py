@@ -25,6 +25,7 @@ from headway.components._shared.statistics.intervals import Interval
 from headway.components._shared.statistics.metrics import LABELS
 from headway.components._shared.verdicts import GateOutcome, Verdict
 from headway.components.evaluation.champion import Comparison
+from headway.components.evaluation.gates import PICKED
 from headway.components.evaluation.report_cells import FOREST_ROWS, around, p_value
 from headway.components.evaluation.report_parts import classes, gaps, slices
 from headway.components.evaluation.report_sections import calibration, curves, importance, threshold
@@ -116,12 +117,17 @@ def _gates(gates: Sequence[GateOutcome]) -> Iterator[Block]:
             gate.gate,
             badge("passed", "good") if gate.passed else badge("failed", "bad"),
             gate.value if gate.value is None or gate.low is None or gate.high is None else around(gate),
-            gate.limit,
+            Cell(number(gate.limit), numeric=True),
             gate.reason,
         )
         for gate in gates
     ]
     yield table(["Gate", "Outcome", "Measured", "Limit", "Why"], rows)
+    if any(PICKED in gate.reason for gate in gates):
+        yield text(
+            "Where the worst slice or the largest gap is asked for, the interval covers the true one, whichever that "
+            "is. It is therefore not the interval that the tables below give for the one that looks so."
+        )
 
 
 def _metrics(result: Result) -> Iterator[Block]:

@@ -22,7 +22,6 @@ def classes(result: Result) -> Iterator[Block]:
     """Precision and recall of each class, and what is taken for what."""
     labels = [str(label) for label in result.manifest.classes]
     at = "" if result.threshold is None else f" at the threshold {number(result.threshold.value)}"
-    crossed = " (cross-fitted, as said above)" if result.threshold and result.threshold.source == "costs" else ""
     rows = [
         (
             labels[c.number],
@@ -33,7 +32,7 @@ def classes(result: Result) -> Iterator[Block]:
         )
         for c in result.classes
     ]
-    yield table(["Class", "Rows of it", "Taken for it", "Precision", "Recall"], rows, f"Each class{at}{crossed}")
+    yield table(["Class", "Rows of it", "Taken for it", "Precision", "Recall"], rows, f"Each class{at}")
     kept = [c.number for c in result.classes[:SHOWN_CLASSES]]
     rest = [c.number for c in result.classes[SHOWN_CLASSES:]]
     groups = {labels[k]: [k] for k in kept} | ({f"{len(rest)} others": rest} if rest else {})
@@ -102,7 +101,7 @@ def _slice_word(found: SliceResult, alpha: float) -> Value:
     if found.why_not is not None:
         return f"not measured: {found.why_not}"
     if found.deviation is None or found.p_value is None or found.p_value >= alpha:
-        return "as overall, as far as the rows show"
+        return "not shown to differ"
     return badge("better", "good") if found.deviation.value > 0 else badge("worse", "warn")
 
 

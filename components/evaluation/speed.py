@@ -58,9 +58,9 @@ def time_model(model: LoadedModel, frame: pl.DataFrame, folder: Path, *, calls: 
     times = np.array(single)
     return Speed(
         {
-            "latency_p50_ms": _quantile(times, 0.5, confidence),
-            "latency_p99_ms": _quantile(times, TAIL, confidence),
-            "batch_ms": _quantile(several, 0.5, confidence),
+            "latency_p50_ms": latency_quantile(times, 0.5, confidence),
+            "latency_p99_ms": latency_quantile(times, TAIL, confidence),
+            "batch_ms": latency_quantile(several, 0.5, confidence),
             "size_mb": Interval(size, size, size),
         },
         len(single),
@@ -72,7 +72,8 @@ def calls_to_bound_tail(confidence: float) -> int:
     return math.ceil(math.log((1 - confidence) / 2) / math.log(TAIL))
 
 
-def _quantile(times: Floats, share: float, confidence: float) -> Interval:
+def latency_quantile(times: Floats, share: float, confidence: float) -> Interval:
+    """A quantile of times that are independent of each other; infinite above where so few do not bound it."""
     found = quantile_interval(times, share, confidence=confidence)
     return replace(found, low=max(found.low, 0.0))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headway.components._shared.reports import (
     Block,
+    Cell,
     Page,
     Tone,
     Value,
@@ -23,6 +24,7 @@ from headway.components._shared.reports import (
     table,
     text,
 )
+from headway.components._shared.reports.formats import number
 from headway.components._shared.statistics.metrics import LABELS, metrics_of
 from headway.components.registration.card import Card, label_shares, request_example, span, worries
 
@@ -129,15 +131,27 @@ def _slices(card: Card) -> list[Block]:
         ]
         for s in slices
     ]
-    return [table(["Part", "Metric", "Rows", "Value [interval]"], rows, caption="Parts with enough rows")]
+    caption = "Parts with enough rows; the intervals of a metric hold together"
+    return [table(["Part", "Metric", "Rows", "Value [interval]"], rows, caption=caption)]
 
 
 def _gates(card: Card) -> Block:
     rows: list[list[Value]] = [
-        [g.gate, badge("passed", "good") if g.passed else badge("failed", "bad"), g.limit, g.value, g.reason]
+        [
+            g.gate,
+            badge("passed", "good") if g.passed else badge("failed", "bad"),
+            _alone(g.limit),
+            _alone(g.value),
+            g.reason,
+        ]
         for g in card.verdict.gates
     ]
     return table(["Gate", "Outcome", "Limit", "Value", "Reason"], rows, caption="What the verdict asked")
+
+
+def _alone(value: float | None) -> Cell:
+    """A number whose column holds others of another kind."""
+    return Cell(number(value), numeric=True)
 
 
 def _data(card: Card) -> list[Block]:

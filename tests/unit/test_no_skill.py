@@ -92,3 +92,4 @@ def test_labels_that_select_too_many_have_less_accuracy_than_a_constant_and_skil
     assert skill(measured["accuracy"], None, confidence=0.95).high < 0
     assert skill(measured["roc_auc"], None, confidence=0.95).low > 0
     assert skill(measured["recall"], None, confidence=0.95) is None
+    assert skill(measured["mcc"], None, confidence=0.95).low > 0
