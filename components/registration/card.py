@@ -13,6 +13,8 @@ import polars as pl
 from headway.components._shared.artifacts import ModelManifest
 from headway.components._shared.endpoints.inference import request_of
 from headway.components._shared.profiles import Profile, read_profile
+from headway.components._shared.reports.formats import counted, interval, number
+from headway.components._shared.statistics.metrics import LABELS
 from headway.components._shared.times import format_time
 from headway.components._shared.tracking import Registration
 from headway.components._shared.verdicts import Verdict
@@ -53,8 +55,9 @@ def description(card: Card) -> str:
     lines = [
         card.use.purpose or "_Nobody has said what this model is for (`intended_use`)._",
         "",
-        f"* {manifest.task} model of `{manifest.target}`: `{manifest.estimator}` on {len(manifest.features)} features",
-        *(f"* {name}: {figure(verdict.metrics[name])}" for name in asked),
+        f"* {manifest.task} model of `{manifest.target}`: `{manifest.estimator}` on "
+        f"{counted(len(manifest.features), 'feature')}",
+        *(f"* {LABELS.get(name, name)}: {figure(verdict.metrics[name])}" for name in asked),
         f"* verdict: {verdict.reason}",
         f"* trained on data `{manifest.data_fingerprint[:16]}` by code `{manifest.code_digest[:16]}`",
         *(f"* owner: {owner}" for owner in [card.use.owner] if owner),
@@ -65,8 +68,8 @@ def description(card: Card) -> str:
 
 def figure(values: Mapping[str, float]) -> str:
     """`0.7124 [0.7081, 0.7167]`, without the brackets where there is no interval."""
-    interval = f" [{values['low']:.4g}, {values['high']:.4g}]" if {"low", "high"} <= values.keys() else ""
-    return f"{values['value']:.4g}{interval}"
+    measured = {"low", "high"} <= values.keys()
+    return interval(values["value"], values["low"], values["high"]) if measured else number(values["value"])
 
 
 def worries(card: Card) -> list[str]:

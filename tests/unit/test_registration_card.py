@@ -126,11 +126,12 @@ def test_the_worries_of_the_evaluation_stand_on_the_card(tmp_path: Path) -> None
     assert "Calibration is off above 0.8." in worries(card)
 
 
-def test_the_description_in_the_registry_is_short_and_names_what_the_gates_asked(tmp_path: Path) -> None:
+def test_the_description_in_the_registry_is_short_and_names_what_the_gates_asked_in_words(tmp_path: Path) -> None:
     told = description(card_of(tmp_path, make_model(tmp_path / "model")))
     assert told.startswith("Warns <passengers> at booking.")
-    assert "* roc_auc: 0.712 [0.708, 0.716]" in told
-    assert "log_loss" not in told
+    assert "* ROC AUC: 0.7120 [0.7080, 0.7160]" in told
+    assert "on 2 features\n" in told
+    assert "log" not in told.lower()
     assert "* limit: New York only" in told
     assert len(told) < 1000
 
