@@ -38,8 +38,8 @@ def finish_dependencies() -> None:
     for path in [path for pattern in UNUSED for path in site_packages.glob(pattern)]:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     (site_packages / "headway.pth").write_text(f"{HOME / 'suite'}\n")
-    pins = subprocess.run([HOME / "bin/pip", "freeze"], check=True, capture_output=True, text=True).stdout
-    (HOME / "constraints.txt").write_text(pins)
+    freeze = [HOME / "bin/python", "-B", "-m", "pip", "freeze"]
+    (HOME / "constraints.txt").write_text(subprocess.run(freeze, check=True, capture_output=True, text=True).stdout)
     # A user without a name makes getpass and expanduser fail.
     for file, line in (("/etc/passwd", USER), ("/etc/group", GROUP)):
         if line not in Path(file).read_text():
@@ -81,7 +81,7 @@ def settle(folder: Path) -> None:
     Bytecode is bound to the source's content: its time would no longer match. One process and one hash seed, since
     both show in the bytes.
     """
-    compileall = [HOME / "bin/python", "-m", "compileall", "-q", "-j1", "--invalidation-mode=checked-hash", folder]
+    compileall = [HOME / "bin/python", "-m", "compileall", "-qf", "-j1", "--invalidation-mode=checked-hash", folder]
     subprocess.run(compileall, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False)  # some files are templates
     for path in [folder, *folder.rglob("*")]:
         os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
