@@ -38,7 +38,7 @@ def finish_dependencies() -> None:
     for path in [path for pattern in UNUSED for path in site_packages.glob(pattern)]:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     (site_packages / "headway.pth").write_text(f"{HOME / 'suite'}\n")
-    freeze = [HOME / "bin/python", "-B", "-m", "pip", "freeze"]
+    freeze = [f"{HOME}/bin/python", "-B", "-m", "pip", "freeze"]
     (HOME / "constraints.txt").write_text(subprocess.run(freeze, check=True, capture_output=True, text=True).stdout)
     # A user without a name makes getpass and expanduser fail.
     for file, line in (("/etc/passwd", USER), ("/etc/group", GROUP)):
@@ -81,8 +81,8 @@ def settle(folder: Path) -> None:
     Bytecode is bound to the source's content: its time would no longer match. One process and one hash seed, since
     both show in the bytes.
     """
-    compileall = [HOME / "bin/python", "-m", "compileall", "-qf", "-j1", "--invalidation-mode=checked-hash", folder]
-    subprocess.run(compileall, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False)  # some files are templates
+    command = [f"{HOME}/bin/python", "-m", "compileall", "-qf", "-j1", "--invalidation-mode=checked-hash", str(folder)]
+    subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False)  # some files are templates
     for path in [folder, *folder.rglob("*")]:
         os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
 

@@ -24,7 +24,7 @@ class CompiledStep:
     @property
     def import_line(self) -> str:
         """The one import of the component's body: what its image must be able to load."""
-        return re.findall(r"^    (from headway\S+ import .+)$", self.command[-1], re.MULTILINE)[-1]
+        return str(re.findall(r"^    (from headway\S+ import .+)$", self.command[-1], re.MULTILINE)[-1])
 
 
 def names() -> list[str]:
