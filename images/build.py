@@ -7,6 +7,7 @@ is written after a push and only then: the digest by which a cluster pulls an im
 from __future__ import annotations
 
 import argparse
+import ast
 import configparser
 import json
 import os
@@ -183,11 +184,14 @@ def write_lock(locked: dict[str, str]) -> None:
 @contextmanager
 def pip_secrets() -> Iterator[list[Path]]:
     """What this machine's pip knows about its index, as files that a build mounts and forgets."""
-    settings = {}
-    for line in _run([sys.executable, "-m", "pip", "config", "list"], doing="reading pip's settings").splitlines():
-        name, _, value = line.partition("=")
-        settings[name.rpartition(".")[2]] = value.strip("'\"").replace("\\n", "\n")
-    authority = Path(os.environ.get("PIP_CERT") or settings.get("cert") or os.environ.get("SSL_CERT_FILE") or "")
+    listed = _run([sys.executable, "-m", "pip", "config", "list"], doing="reading pip's settings").splitlines()
+    settings: dict[str, str] = {}
+    for origin in ("global.", "install.", ":env:."):  # the later wins
+        for line in listed:
+            if line.startswith(origin):
+                name, _, value = line.removeprefix(origin).partition("=")
+                settings[name] = ast.literal_eval(value)
+    authority = Path(settings.get("cert") or os.environ.get("SSL_CERT_FILE") or "")
     kept = {key: settings[key] for key in PIP_KEYS if key in settings}
     with tempfile.TemporaryDirectory() as folder:
         if authority.is_file():

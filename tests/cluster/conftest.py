@@ -54,19 +54,25 @@ def image(tool: str, base: str | None) -> Callable[[str], str]:
 
 
 @pytest.fixture(scope="session")
-def cluster(tool: str, image: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Kube:
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
     """A cluster that holds our images: KUBECONFIG's, where they must be loaded already, or the test cluster."""
     if "KUBECONFIG" in os.environ:
-        return Kube("kubectl", os.environ["KUBECONFIG"])
+        yield Kube("kubectl", os.environ["KUBECONFIG"])
+        return
     if not TEST_CLUSTER.is_dir():
         pytest.skip("no cluster: KUBECONFIG is not set and no test cluster is there")
+    tool, image = request.getfixturevalue("tool"), request.getfixturevalue("image")
+    kube = Kube(str(HOME / "bin/kubectl"), str(HOME / "run/admin.kubeconfig"))
+    was_up = kube.answers()
     _run(str(TEST_CLUSTER / "up"))
     for family in build.FAMILIES:
         archive = tmp_path_factory.mktemp("archives") / f"{family}.tar"
         build.save(tool, image(family), archive)
         _run(str(TEST_CLUSTER / "load"), str(archive))
         archive.unlink()
-    return Kube(str(HOME / "bin/kubectl"), str(HOME / "run/admin.kubeconfig"))
+    yield kube
+    if not was_up:
+        _run(str(TEST_CLUSTER / "down"))
 
 
 @pytest.fixture

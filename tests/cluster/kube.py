@@ -22,6 +22,11 @@ class Kube:
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
+    def answers(self) -> bool:
+        """Whether the API server is there."""
+        command = [self.program, f"--kubeconfig={self.kubeconfig}", "get", "--raw=/readyz", "--request-timeout=3s"]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
     def apply(self, namespace: str, manifest: dict[str, Any]) -> None:
         """Creates or changes an object."""
         self.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(manifest))

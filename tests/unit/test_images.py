@@ -54,12 +54,15 @@ def test_the_suite_in_an_image_says_its_version_and_what_it_needs(tmp_path):
 def test_the_package_index_of_this_machine_reaches_the_build_and_its_folders_do_not(monkeypatch, tmp_path):
     authority = tmp_path / "ca.pem"
     authority.write_text("a certificate")
+    (tmp_path / "pip.conf").write_text("[global]\nindex-url = https://other.example/simple\ntrusted-host = a\n  b\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
     monkeypatch.setenv("PIP_INDEX_URL", "https://user:100%secret@packages.example/simple")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     monkeypatch.setenv("PIP_CERT", str(authority))
     with build.pip_secrets() as secrets:
         told = {path.name: path.read_text() for path in secrets}
         assert "index-url = https://user:100%secret@packages.example/simple" in told["pip.conf"]
+        assert "trusted-host = a\n\tb" in told["pip.conf"]
         assert "cert = /run/secrets/ca.pem" in told["pip.conf"]
         assert str(tmp_path) not in told["pip.conf"]
         assert told["ca.pem"] == "a certificate"
