@@ -50,7 +50,8 @@ def evaluate_model(
     Returns:
         verdict: JSON file: model digest, threshold, metrics with intervals, every gate's outcome, the decision and why.
         golden: At most `golden_rows` rows at the edges with the model's predictions, without personal columns.
-        metrics: The value of every metric.
+        metrics: The value of every metric, and what gates of slices, gaps and gains found (`roc_auc_worst_slice`,
+            `recall_gap_region`, `roc_auc_gain`).
         report: What was decided, on which evidence, and what to worry about.
     """
     from headway.components.evaluation.evaluate import evaluate

@@ -108,7 +108,7 @@ def _decide_limit(
     held = {"value": found.value, "low": found.low, "high": found.high}[gate.end]
     if not math.isfinite(held):
         beyond = "above" if gate.end == "high" else "below"
-        why = f"so few measurements do not bound {what} from {beyond}"
+        why = f"{what} is not bounded from {beyond} by so few measurements"
         return _unmeasurable(name, gate, asks, gate.limit, why, found.value)
     passed = held <= gate.limit if gate.at_least is None else held >= gate.limit
     shown = f"{_number(found.value)} [{_number(found.low)}, {_number(found.high)}]"

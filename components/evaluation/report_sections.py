@@ -134,7 +134,7 @@ def importance(result: Result) -> Iterator[Block]:
     """Permutation importance from training."""
     ordered = sorted(result.manifest.importance.items(), key=lambda item: -item[1])[:FOREST_ROWS]
     yield figure(
-        charts.bars(ordered, "what shuffling it costs the training objective"),
-        "Permutation importance, measured in training",
+        charts.bars(ordered, "loss of the objective"),
+        "Permutation importance: what the training objective loses when the feature is shuffled",
         f"The model depends most on {ordered[0][0]}.",
     )

@@ -114,7 +114,10 @@ def test_a_gate_on_the_worst_slice_passes_a_model_at_its_limit_as_rarely_as_it_s
     metric = metrics_of("binary")[name]
     outcomes, place, _ = sliced(generator, 1_000_000, 20_000 if days else 0, easier)
     truths = [metric.estimate(outcomes.take(place == k)).value for k in range(5)]
-    gate = {**limit_of(metric, (min if metric.better == "higher" else max)(truths)), "kind": "slice", "slice": "worst"}
+    truth = (min if metric.better == "higher" else max)(truths)
+    gate = {**limit_of(metric, truth), "kind": "slice", "slice": "worst"}
+    # The other end tells that a model is proven bad: it must not be so more often either.
+    condemned = 0
     passed = 0
     for _ in range(500):
         outcomes, place, day = sliced(generator, 3000, days, easier)
@@ -123,7 +126,9 @@ def test_a_gate_on_the_worst_slice_passes_a_model_at_its_limit_as_rarely_as_it_s
         found = measure_slices(pieces, metric, outcomes, blocks, min_support=100, confidence=0.95)
         _, worst = worst_of(found, metric)
         passed += passes(gate, slices={(name, "worst"): worst}) / 500
+        condemned += (worst.high < truth if metric.better == "higher" else worst.low > truth) / 500
     assert passed <= NOMINAL + SLACK
+    assert condemned <= NOMINAL + SLACK
 
 
 def test_slices_that_are_all_alike_are_rarely_called_worse():
@@ -177,8 +182,8 @@ def test_too_few_calls_never_prove_a_latency():
     assert not outcome.passed
     assert outcome.high is None
     assert outcome.reason == (
-        "so few measurements do not bound latency_p99_ms from above: the gate fails, because what is not measured is "
-        "not shown."
+        "latency_p99_ms is not bounded from above by so few measurements: the gate fails, because what is not measured "
+        "is not shown."
     )
 
 
