@@ -44,11 +44,13 @@ class Deployed:
         model_digest: What it serves.
         url: Where to reach it: the endpoint's address for the stable version, an address of its own for a candidate.
         as_asked: Whether it was started with the settings that are asked for now.
+        revived: Whether the endpoint did not answer before this deployment, being stopped or dead.
     """
 
     model_digest: str
     url: str
     as_asked: bool = True
+    revived: bool = False
 
 
 class Engine(Protocol):

@@ -15,6 +15,7 @@ from headway.components._shared.endpoints import (
     Endpoint,
     deploying,
     endpoint_folder,
+    endpoint_status,
     processes,
     read_endpoint,
     write_endpoint,
@@ -48,11 +49,14 @@ class LocalEngine:
         self._backends: dict[str, Backend] = {}
         self._address: socket.socket | None = None
         self._port = 0
+        self._was_down = False
 
     @contextlib.contextmanager
     def deploying(self) -> Iterator[None]:
         """Takes the endpoint's lock, ends what a killed deployment left, and makes sure of the address."""
         with deploying(self.folder, self.model_name, patience_s=self.serving.busy_timeout_s):
+            found = endpoint_status(self.folder)
+            self._was_down = found is not None and found.state != "serving"
             self._sweep()
             self._secure_address()
             try:
@@ -80,7 +84,8 @@ class LocalEngine:
         except HeadwayError as error:
             log.warning(f"the stable version cannot be brought back: {error}")
             return None
-        return Deployed(backend.model_digest, record.url, as_asked=backend.max_rows == self.serving.max_rows)
+        as_asked = backend.max_rows == self.serving.max_rows
+        return Deployed(backend.model_digest, record.url, as_asked=as_asked, revived=self._was_down)
 
     def start(self, release: Release) -> Deployed:
         """Starts a server on a port of its own and waits until the model is ready.
@@ -107,7 +112,8 @@ class LocalEngine:
         """Points the router at the candidate, sees that it does, and lets the server before it finish.
 
         Raises:
-            HeadwayError: `deployment.not_reached`: the address does not answer with the candidate; stable is back.
+            HeadwayError: `deployment.server_slow`, `deployment.server_died`: the address does not answer with the
+                candidate; stable is back.
         """
         before, backend = read_endpoint(self.folder), self._backends[candidate.url]
         older = before and (before.previous if before.current.model_digest == backend.model_digest else before.current)
@@ -121,7 +127,7 @@ class LocalEngine:
             raise
         if before is not None and before.current.process != backend.process:
             processes.stop(self.folder, before.current.process, grace_s=self.serving.drain_timeout_s)
-        return Deployed(backend.model_digest, record.url)
+        return Deployed(backend.model_digest, record.url, revived=self._was_down)
 
     def discard(self, candidate: Deployed) -> None:
         """Ends the candidate."""
@@ -164,7 +170,8 @@ class LocalEngine:
             self._address.close()
             raise HeadwayError(
                 "deployment.port_taken",
-                f"The endpoint's port cannot be opened: {error.strerror}.",
+                f"Port {wanted} of 127.0.0.1, the address of the endpoint {self.model_name}, cannot be opened: "
+                f"{error.strerror}.",
                 value=wanted,
                 remedy="End the program that listens there, or give another port in serving.port.",
             ) from None
@@ -202,20 +209,23 @@ class LocalEngine:
 
     def _wait_for_answer(self, url: str, model_digest: str, process: str) -> None:
         """Waits until the model answers at an address with the digest that it should have."""
-        deadline = time.monotonic() + self.serving.start_timeout_s
+        patience_s = self.serving.start_timeout_s
+        deadline = time.monotonic() + patience_s
         while processes.pid_of(self.folder, process):
             if _answering(url, self.model_name) == model_digest:
                 return
             if time.monotonic() > deadline:
-                raise self._did_not_answer("deployment.server_slow", "did not answer in time", process)
+                what = f"did not answer at {url} within {patience_s:g} s"
+                raise self._did_not_answer("deployment.server_slow", what, process)
             time.sleep(0.05)
-        raise self._did_not_answer("deployment.server_died", "ended instead of answering", process)
+        raise self._did_not_answer("deployment.server_died", f"ended instead of answering at {url}", process)
 
     def _did_not_answer(self, code: str, what: str, process: str) -> HeadwayError:
+        kind = "router" if process == ROUTER else "model server"
         return HeadwayError(
             code,
-            f"The process {process.partition('-')[0]} {what}. "
-            f"The end of its log:\n{processes.last_lines(self.folder, process)}",
+            f"The {kind} of {self.model_name} {what}. The end of its log:\n"
+            f"{processes.last_lines(self.folder, process) or '(empty)'}",
             value=str(processes.log_file(self.folder, process)),
             remedy="Cure what the log says; serving.start_timeout_s is how long it may take.",
         )

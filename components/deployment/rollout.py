@@ -54,9 +54,15 @@ class Rollout:
         digest = self.release.model_digest
         with self._phase("look at the stable version") as note:
             stable = self.engine.stable(self.release)
-            note.append(f"{stable.model_digest[:12]} serves at {stable.url}" if stable else "nothing serves")
+            how = "was started again" if stable and stable.revived else "serves"
+            note.append(f"{stable.model_digest[:12]} {how} at {stable.url}" if stable else "nothing serves")
         if stable and stable.model_digest == digest and stable.as_asked and self._still_right(stable):
-            self.live, self.reason = stable, "this model has the traffic already"
+            self.live = stable
+            self.reason = (
+                "this model had the traffic, but its server had ended; it was started again and answers as it did"
+                if stable.revived
+                else "this model has the traffic already"
+            )
             return
         with self._phase("start the candidate") as note:
             candidate = self.engine.start(self.release)
@@ -74,7 +80,8 @@ class Rollout:
             raise
         self.deployed = True
         before = f" from {stable.model_digest[:12]}" if stable and stable.model_digest != digest else ""
-        self.reason = f"the candidate passed every check and took the traffic{before}"
+        again = "; the endpoint had not been answering" if self.live.revived else ""
+        self.reason = f"the candidate passed every check and took the traffic{before}{again}"
 
     def example_request(self) -> str | None:
         """A shell command that asks the endpoint about the first golden row."""

@@ -27,7 +27,7 @@ HELP = {
     "compile": "Write every component and pipeline as YAML.",
     "pipelines": "List the pipelines, or show one pipeline's parameters.",
     "components": "List the catalogue, or show one component's inputs and outputs.",
-    "endpoint": "List or stop the endpoints of this machine.",
+    "endpoint": "List, stop or remove the endpoints of this machine.",
 }
 
 

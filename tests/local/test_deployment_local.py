@@ -23,6 +23,7 @@ from headway.components._shared.endpoints import (
     list_endpoints,
     processes,
     read_endpoint,
+    remove_endpoint,
     stop_endpoint,
 )
 from headway.components._shared.endpoints.inference import request_of
@@ -129,6 +130,7 @@ def test_a_model_goes_to_traffic_and_the_same_again_is_unchanged(first):
     assert champion(first) == FIRST
     again = first.deploy()
     assert (again.outcome, again.endpoint, again.previous_digest) == ("unchanged", result.endpoint, None)
+    assert again.reason == "this model has the traffic already"
     assert actions(first).count("deployed") == 1
     assert no_orphans(first)
 
@@ -189,10 +191,10 @@ def test_a_candidate_that_fails_leaves_the_stable_version_where_it_is(first, sec
         code, says = "deployment.too_slow", "allowed: at most 0.001 ms"
     elif reason == "timeout":
         bad.serving = {**QUICK, "start_timeout_s": 0.01}
-        code, says = "deployment.server_slow", "did not answer in time"
+        code, says = "deployment.server_slow", "within 0.01 s. The end of its log:"
     else:
         bad = broken
-        code, says = "deployment.server_died", "The end of its log:"
+        code, says = "deployment.server_died", "The model server of flights ended instead of answering at http://127."
     with Load(stable.endpoint, body_of(stable)) as load, pytest.raises(HeadwayError) as error:
         bad.deploy()
     assert error.value.code == code
@@ -236,9 +238,13 @@ def test_what_died_is_brought_back_at_the_same_address(first, died):
     before = first.deploy()
     for name in died:
         kill(first, ROUTER if name == "router" else read_endpoint(folder_of(first)).current.process)
-    assert list_endpoints(str(first.state))[0].state == "down"
+    status = list_endpoints(str(first.state))[0]
+    ended = read_endpoint(folder_of(first)).current.process if "server" in died else ROUTER
+    assert (status.state, status.log) == ("dead", folder_of(first) / f"{ended}.log")
+    assert status.log.is_file()
     after = first.deploy()
     assert (after.outcome, after.endpoint) == ("unchanged", before.endpoint)
+    assert after.reason.endswith("its server had ended; it was started again and answers as it did")
     assert answering(after.endpoint) == first.digest
     assert no_orphans(first)
 
@@ -368,6 +374,7 @@ def test_a_port_that_is_taken_is_named(first):
             first.deploy()
     assert error.value.code == "deployment.port_taken"
     assert error.value.value == port
+    assert f"Port {port} of 127.0.0.1, the address of the endpoint flights, cannot be opened" in error.value.message
     assert "serving.port" in error.value.remedy
     assert first.deploy().endpoint == f"http://127.0.0.1:{port}"
 
@@ -398,26 +405,57 @@ def test_another_port_moves_the_endpoint_and_a_taken_one_leaves_it(first):
     assert no_orphans(first)
 
 
+def endpoint(delivery, *arguments):
+    """What `headway endpoint` says; the state folder of the tests is `state` in its home."""
+    return CliRunner().invoke(endpoint_command, [*arguments, "--home", str(delivery.state.parent)])
+
+
 def test_endpoints_are_listed_and_stopped_from_the_command_line(first):
     result = first.deploy()
-    state = str(first.state)
-    listed = CliRunner().invoke(endpoint_command, ["list", "--state", state]).output
+    listed = endpoint(first, "list").output
     assert re.search(rf"flights +serving +{result.endpoint} +{first.digest[:12]} +dev 1 +-", listed)
-    stopped = CliRunner().invoke(endpoint_command, ["stop", "flights", "--state", state])
-    assert stopped.output == f"stopped flights at {result.endpoint}\n"
-    assert " stopped " in CliRunner().invoke(endpoint_command, ["list", "--state", state]).output
+    assert CliRunner().invoke(endpoint_command, ["list", "--state", str(first.state)]).output == listed
+    assert endpoint(first, "stop", "flights").output == f"stopped flights at {result.endpoint}\n"
+    assert " stopped " in endpoint(first, "list").output
     assert processes.living(folder_of(first)) == []
     with pytest.raises(OSError):
         ask(result.endpoint, body_of(result))
-    again = CliRunner().invoke(endpoint_command, ["stop", "--all", "--state", state])
-    assert again.exit_code == 0
+    again = endpoint(first, "stop", "--all")
+    assert again.output == "flights was stopped already; `headway endpoint remove flights` forgets it\n"
     assert actions(first).count("stopped") == 1
     back = first.deploy()
     assert (back.outcome, back.endpoint) == ("deployed", result.endpoint)
+    assert back.reason.endswith("took the traffic; the endpoint had not been answering")
 
 
-def test_an_unknown_endpoint_is_named_with_those_there_are(state):
-    with pytest.raises(HeadwayError, match=r"\[endpoint.unknown\].*'trains'.*none"):
+def test_an_endpoint_that_died_is_listed_with_its_log_and_can_be_stopped(first):
+    url = first.deploy().endpoint
+    server = read_endpoint(folder_of(first)).current.process
+    kill(first, server)
+    listed = endpoint(first, "list").output
+    assert re.search(r"flights +dead +http", listed)
+    assert f"flights died; its log: {folder_of(first) / server}.log. Delivering again starts it." in listed
+    assert endpoint(first, "stop", "flights").output == f"flights at {url} had died; it is stopped now\n"
+    assert processes.living(folder_of(first)) == []
+
+
+def test_a_removed_endpoint_is_forgotten_and_its_model_can_be_deployed_anew(first):
+    url = first.deploy().endpoint
+    assert endpoint(first, "remove", "flights").output == f"removed flights at {url}\n"
+    assert endpoint(first, "list").output == f"No endpoint in {first.state}.\n"
+    assert processes.living(folder_of(first)) == []
+    assert [path.name for path in folder_of(first).iterdir()] == ["deploy.lock"]
+    assert actions(first)[-2:] == ["stopped", "removed"]
+    assert endpoint(first, "remove", "--all").output == f"No endpoint in {first.state}.\n"
+    assert first.deploy().outcome == "deployed"
+
+
+def test_an_unknown_endpoint_is_named_with_those_there_are(first, state):
+    for change in (stop_endpoint, remove_endpoint):
+        with pytest.raises(HeadwayError, match=r"\[endpoint.unknown\] There is no endpoint trains in .*--home"):
+            change(str(state), "trains")
+    first.deploy()
+    with pytest.raises(HeadwayError, match=r"\[endpoint.unknown\].*Name one of these: flights"):
         stop_endpoint(str(state), "trains")
     with pytest.raises(HeadwayError, match=r"\[endpoint.state_remote\].*gs://bucket"):
         list_endpoints("gs://bucket/state")

@@ -1,4 +1,4 @@
-"""The endpoints of this machine: what each one serves, kept below the state folder, and how to list and stop them."""
+"""The endpoints of this machine, kept below the state folder: what each one serves, how it is, how to end it."""
 
 from __future__ import annotations
 
@@ -71,10 +71,17 @@ class Endpoint(Config):
 
 @dataclass(frozen=True)
 class Status:
-    """An endpoint as `headway endpoint list` shows it: `serving`, `stopped` on purpose, or `down`."""
+    """How an endpoint is.
+
+    Attributes:
+        endpoint: Its record.
+        state: `serving`; `stopped` on purpose; or `dead`, since a process of it ended by itself.
+        log: What the process that ended had to say, for a dead one.
+    """
 
     endpoint: Endpoint
-    state: Literal["serving", "stopped", "down"]
+    state: Literal["serving", "stopped", "dead"]
+    log: Path | None = None
 
 
 def endpoint_folder(state_uri: str, model_name: str) -> Path:
@@ -105,43 +112,55 @@ def write_endpoint(folder: Path, endpoint: Endpoint | None) -> None:
     aside.replace(folder / _RECORD)
 
 
+def endpoint_status(folder: Path) -> Status | None:
+    """How the endpoint of a folder is, or None where there is none yet."""
+    endpoint = read_endpoint(folder)
+    if endpoint is None:
+        return None
+    living = processes.living(folder)
+    ended = [name for name in (endpoint.current.process, ROUTER) if name not in living]
+    if not ended:
+        return Status(endpoint, "serving")
+    if endpoint.stopped:
+        return Status(endpoint, "stopped")
+    return Status(endpoint, "dead", processes.log_file(folder, ended[0]))
+
+
 def list_endpoints(state_uri: str) -> list[Status]:
     """Every endpoint of a state folder, by name."""
-    found = []
-    for folder in sorted(path.parent for path in _root(state_uri).glob(f"*/{_RECORD}")):
-        endpoint = read_endpoint(folder)
-        if endpoint is not None:
-            lives = {ROUTER, endpoint.current.process} <= set(processes.living(folder))
-            found.append(Status(endpoint, "serving" if lives else "stopped" if endpoint.stopped else "down"))
-    return found
+    folders = sorted(path.parent for path in _root(state_uri).glob(f"*/{_RECORD}"))
+    return [status for folder in folders if (status := endpoint_status(folder))]
 
 
-def stop_endpoint(state_uri: str, model_name: str) -> Endpoint:
+def stop_endpoint(state_uri: str, model_name: str) -> Status:
     """Ends an endpoint's processes; its address, its release and the one before it stay on record.
+
+    Returns:
+        How the endpoint was before.
 
     Raises:
         HeadwayError: `endpoint.unknown`, or `endpoint.busy` while a deployment is under way.
     """
-    folder = endpoint_folder(state_uri, model_name)
-    endpoint = read_endpoint(folder)
-    if endpoint is None:
-        names = [status.endpoint.model_name for status in list_endpoints(state_uri)]
-        raise HeadwayError(
-            "endpoint.unknown",
-            "There is no such endpoint.",
-            value=model_name,
-            remedy=f"Endpoints of {state_uri}: {', '.join(names) or 'none'}.",
-        )
-    with deploying(folder, model_name, patience_s=_STOP_GRACE_S):
-        for name in processes.living(folder):
-            processes.stop(folder, name, grace_s=_STOP_GRACE_S)
-        endpoint = read_endpoint(folder) or endpoint
-        if not endpoint.stopped:
-            digest, evidence = endpoint.current.model_digest, {"endpoint": endpoint.url}
-            record_event(State(state_uri), model_name, "stopped", model_digest=digest, evidence=evidence)
-            endpoint = endpoint.model_copy(update={"stopped": True})
-            write_endpoint(folder, endpoint)
-    return endpoint
+    with _changing(state_uri, model_name) as folder:
+        return _stop(state_uri, folder, model_name)
+
+
+def remove_endpoint(state_uri: str, model_name: str) -> Status:
+    """Stops an endpoint and forgets it: its address, what it served, its logs. Releases and audit trail stay.
+
+    Returns:
+        How the endpoint was before.
+
+    Raises:
+        HeadwayError: as `stop_endpoint`.
+    """
+    with _changing(state_uri, model_name) as folder:
+        found = _stop(state_uri, folder, model_name)
+        _record_event(state_uri, found.endpoint, "removed")
+        write_endpoint(folder, None)
+        for path in folder.glob("*.log"):
+            path.unlink(missing_ok=True)
+    return found
 
 
 @contextlib.contextmanager
@@ -160,6 +179,43 @@ def deploying(folder: Path, model_name: str, *, patience_s: float) -> Iterator[N
                 remedy="Wait until it has ended and run the step again.",
             )
         yield
+
+
+@contextlib.contextmanager
+def _changing(state_uri: str, model_name: str) -> Iterator[Path]:
+    """The folder of an endpoint, while nobody else changes it."""
+    folder = endpoint_folder(state_uri, model_name)
+    if not folder.is_dir():
+        raise _unknown(state_uri, model_name)
+    with deploying(folder, model_name, patience_s=_STOP_GRACE_S):
+        yield folder
+
+
+def _stop(state_uri: str, folder: Path, model_name: str) -> Status:
+    found = endpoint_status(folder)
+    if found is None:
+        raise _unknown(state_uri, model_name)
+    for name in processes.living(folder):
+        processes.stop(folder, name, grace_s=_STOP_GRACE_S)
+    if not found.endpoint.stopped:
+        _record_event(state_uri, found.endpoint, "stopped")
+        write_endpoint(folder, found.endpoint.model_copy(update={"stopped": True}))
+    return found
+
+
+def _unknown(state_uri: str, model_name: str) -> HeadwayError:
+    names = ", ".join(status.endpoint.model_name for status in list_endpoints(state_uri))
+    return HeadwayError(
+        "endpoint.unknown",
+        f"There is no endpoint {model_name} in {state_uri}.",
+        value=model_name,
+        remedy=f"Name one of these: {names}." if names else "There is none at all here; give the folder with --home.",
+    )
+
+
+def _record_event(state_uri: str, endpoint: Endpoint, action: str) -> None:
+    digest, evidence = endpoint.current.model_digest, {"endpoint": endpoint.url}
+    record_event(State(state_uri), endpoint.model_name, action, model_digest=digest, evidence=evidence)
 
 
 def _root(state_uri: str) -> Path:
