@@ -34,7 +34,7 @@ def endpoint_command() -> None:
 @endpoint_command.command("list")
 @_where
 def list_command(home: Path, state: str | None) -> None:
-    """Show every endpoint: its state, address, model, and the model before.
+    """Show the endpoints and how they are.
 
     \b
     serving  it answers
@@ -68,9 +68,9 @@ def list_command(home: Path, state: str | None) -> None:
 @click.option("--all", "everything", is_flag=True, help="Stop every endpoint.")
 @_where
 def stop_command(name: str | None, everything: bool, home: Path, state: str | None) -> None:
-    """Stop the endpoint NAME, after the requests that it has.
+    """Stop an endpoint.
 
-    Its address stays on record, and delivering again starts it there. `headway endpoint remove` forgets it.
+    The endpoint NAME finishes the requests that it has. Its address stays on record, and delivering again starts it there. `headway endpoint remove` forgets it.
     """
     from headway.components._shared.endpoints import stop_endpoint
 
@@ -88,9 +88,9 @@ def stop_command(name: str | None, everything: bool, home: Path, state: str | No
 @click.option("--all", "everything", is_flag=True, help="Remove every endpoint.")
 @_where
 def remove_command(name: str | None, everything: bool, home: Path, state: str | None) -> None:
-    """Stop the endpoint NAME and forget its address, what it served and its logs.
+    """Stop an endpoint and forget it.
 
-    Releases, registry and audit trail stay; delivering again makes a new endpoint.
+    The address of NAME, the record of what it served and its logs go. Releases, registry and audit trail stay; delivering again makes a new endpoint.
     """
     from headway.components._shared.endpoints import remove_endpoint
 
