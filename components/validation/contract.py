@@ -11,6 +11,7 @@ from headway.components._shared.datasets import Dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.schemas import Schema
 from headway.components._shared.storage import open_storage
+from headway.components._shared.yaml_files import load_yaml
 from headway.components.validation.config import Contract
 from headway.components.validation.infer import propose
 
@@ -44,7 +45,7 @@ def _loaded(content: bytes, uri: str) -> dict[str, object]:
     import yaml
 
     try:
-        document = yaml.safe_load(content)
+        document = load_yaml(content)
     except yaml.YAMLError:
         document = None
     if not isinstance(document, dict):

@@ -8,7 +8,6 @@ A text that begins with `@` itself is written `@@`.
 from __future__ import annotations
 
 import importlib.util
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import yaml
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.yaml_files import load_yaml
 
 PACKAGE = "package://"
 
@@ -85,23 +85,11 @@ def _misshapen(content: Any) -> str | None:
 
 
 _KINDS = {list: "a list", str: "text", type(None): "nothing"}
-_VERSION_1_1 = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
-
-
-class _Yaml12(yaml.SafeLoader):
-    """YAML with the plain types of version 1.2: `on`, `off`, `yes`, `no` and dates are text, as they are in JSON."""
-
-
-_Yaml12.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _VERSION_1_1]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Yaml12.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:[tT]rue|TRUE|[fF]alse|FALSE)$"), list("tTfF"))
 
 
 def _load(path: Path) -> Any:
     try:
-        content = yaml.load(path.read_text(), Loader=_Yaml12)
+        content = load_yaml(path.read_text())
     except FileNotFoundError:
         raise HeadwayError(
             "parameters.missing", "There is no such file.", value=str(path), remedy="Check the path."

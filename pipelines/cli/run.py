@@ -28,12 +28,16 @@ REFUSED = 3
 def run_command(pipeline: str, params: Path, home: Path, fail_if_refused: bool) -> None:
     """Run a pipeline on this machine with the parameters of a file.
 
+    In the file, `@FILE` stands for that file's content, `./PATH` is relative to it, and `package://PACKAGE/PATH` is a
+    file of an installed package.
+
     Exit codes: 0, every step ended well, also when a gate refused the model; 1, a step failed or the parameters
     are wrong; 3, the model was refused and --fail-if-refused was given; 128 plus its number, a signal ended the run.
     """
     from headway.pipelines.cli.parameters import read_parameters
 
-    run_and_tell(pipeline, read_parameters(params, home / "data").parameters, home, fail_if_refused)
+    asked = read_parameters(params, home / "data", pipeline=pipeline)
+    run_and_tell(pipeline, asked.parameters, home, fail_if_refused)
 
 
 def run_and_tell(pipeline: str, parameters: dict[str, Any], home: Path, fail_if_refused: bool = False) -> None:
