@@ -93,8 +93,8 @@ def _lost(error: HeadwayError, found: Registration, address: str) -> HeadwayErro
     """A champion without its files: no comparison, and no pretending that there is none, unless somebody decides so."""
     who = f"The champion, version {found.version} of {found.registered_model}, cannot be compared with. "
     call = (
-        f"import mlflow; mlflow.MlflowClient({without_credentials(address)!r})"
-        f".delete_registered_model_alias({found.registered_model!r}, {CHAMPION!r})"
+        f'import mlflow; mlflow.MlflowClient("{without_credentials(address)}")'
+        f'.delete_registered_model_alias("{found.registered_model}", "{CHAMPION}")'
     )
     python = sys.executable if address.startswith("sqlite:") else "python"
     remove = "" if error.code == "release.missing" else "remove it and "

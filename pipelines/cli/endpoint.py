@@ -70,7 +70,8 @@ def list_command(home: Path, state: str | None) -> None:
 def stop_command(name: str | None, everything: bool, home: Path, state: str | None) -> None:
     """Stop an endpoint.
 
-    The endpoint NAME finishes the requests that it has. Its address stays on record, and delivering again starts it there. `headway endpoint remove` forgets it.
+    The endpoint NAME finishes the requests that it has. Its address stays on record, and delivering again starts it
+    there. `headway endpoint remove` forgets it.
     """
     from headway.components._shared.endpoints import stop_endpoint
 
@@ -90,7 +91,8 @@ def stop_command(name: str | None, everything: bool, home: Path, state: str | No
 def remove_command(name: str | None, everything: bool, home: Path, state: str | None) -> None:
     """Stop an endpoint and forget it.
 
-    The address of NAME, the record of what it served and its logs go. Releases, registry and audit trail stay; delivering again makes a new endpoint.
+    The address of NAME, the record of what it served and its logs go. Releases, registry and audit trail stay;
+    delivering again makes a new endpoint.
     """
     from headway.components._shared.endpoints import remove_endpoint
 
