@@ -53,6 +53,7 @@ def main() -> int:
         locked = {}
         for family in options.family or FAMILIES:
             name = images.reference(family)
+            print(f"building {family}; the first time takes some minutes", file=sys.stderr)
             built = build(tool, family, base=options.base, cache=not options.no_cache)
             size, seconds = unpacked_bytes(tool, name), first_line_s(tool, family)
             print(f"{name:58} {built[:12]}  {size / 1e6:5.0f}  {seconds:.1f} s", flush=True)
@@ -210,11 +211,13 @@ def pip_secrets() -> Iterator[list[Path]]:
 def _run(command: Sequence[str], *, doing: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
+        said = (done.stderr or done.stdout).strip()
+        print(said, file=sys.stderr)
         raise HeadwayError(
             "images.failed",
             f"{command[0]} failed while {doing}.",
-            value="\n".join((done.stderr or done.stdout).strip().splitlines()[-15:]),
-            remedy="The lines above are the tool's own.",
+            value=said.rpartition("\n")[2],
+            remedy="What the tool itself said stands above.",
         )
     return done.stdout
 
