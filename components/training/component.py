@@ -32,7 +32,8 @@ def train_model(
             the features.
         estimator: Import path of a classifier or regressor with scikit-learn's interface. XGBoost and LightGBM work
             in an image that holds them.
-        params: Parameters of the estimator; unknown ones are refused.
+        params: Parameters of the estimator; unknown ones are refused. Whole numbers take the type that the estimator
+            wants: 100.0 is 100 for `max_iter`, and 1 is 1.0 for `learning_rate`.
         class_weight: Weights of the classes: `{}` for equal ones, `{"mode": "balanced"}`, or a positive number for
             each label, as in `{"no": 1, "yes": 5}`.
         tuning: Result of tune_model; its best parameters take the place of `params`. Refused if it was made with

@@ -80,8 +80,16 @@ def fit(rows: Rows, recipe: Recipe, *, as_codes: bool = False) -> Any:
             "training.fit_failed",
             f"{recipe.estimator} could not be fitted: {str(error)[:500]}",
             value=dict(recipe.params) or None,
-            remedy="Change the parameters or the estimator, or look at the rows that it names.",
+            remedy=_fit_remedy(rows),
         ) from None
+
+
+def _fit_remedy(rows: Rows) -> str:
+    codes = rows.codes() if rows.classes else np.zeros(0, dtype=np.int64)
+    lone = [label for label, count in zip(rows.classes, np.bincount(codes), strict=False) if count == 1]
+    if lone:
+        return f"Class {lone[0]!r} has one row only: merge rare classes or leave them out at ingestion."
+    return "Change the parameters or the estimator, or look at the rows that it names."
 
 
 @dataclass(frozen=True)

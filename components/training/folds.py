@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators.trials import CrossValidation, Strategy
+from headway.components._shared.reports.formats import counted
 from headway.components.training.rows import Rows
 
 Index = npt.NDArray[np.int64]
@@ -71,7 +72,7 @@ def _time_folds(rows: Rows, count: int) -> list[Fold]:
     if np.isnat(time).any():
         raise HeadwayError(
             "tuning.cv_impossible",
-            f"{int(np.isnat(time).sum()):,} rows have no time.",
+            f"The time is missing in {counted(int(np.isnat(time).sum()), 'row')}.",
             remedy="Drop these rows at ingestion, or choose another cv.strategy.",
         )
     cuts = [int(np.searchsorted(time, time[len(time) * block // (count + 1)])) for block in range(1, count + 1)]

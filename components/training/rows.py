@@ -18,8 +18,9 @@ from headway.components._shared.schemas import Schema, require_columns
 
 Task = Literal["binary", "multiclass", "regression"]
 
-# More classes than this in a numeric target means that it is a quantity.
+# A whole-number target is a quantity if it holds more values than this, or more than a few of which one comes once.
 MAX_NUMERIC_CLASSES = 100
+FEW_NUMERIC_CLASSES = 10
 
 
 @dataclass(frozen=True)
@@ -161,12 +162,16 @@ def _labels(column: pl.Series) -> tuple[npt.NDArray[Any], Task, tuple[Any, ...]]
             value=column.name,
             remedy="Widen the window or the row filter, so that the training data holds every class.",
         )
-    if column.dtype.is_float() or (column.dtype.is_integer() and found > MAX_NUMERIC_CLASSES):
+    lone = column.dtype.is_integer() and found > FEW_NUMERIC_CLASSES and bool(column.is_unique().any())
+    if column.dtype.is_float() or lone or (column.dtype.is_integer() and found > MAX_NUMERIC_CLASSES):
         raise HeadwayError(
             "training.target_is_a_quantity",
-            f"The target {column.name!r} holds {found:,} different numbers, too many for a classifier.",
+            f"The target {column.name!r} holds {found:,} different numbers"
+            + (", some of them only once" if lone else "")
+            + ": it is a quantity, and a classifier predicts classes.",
             value=column.name,
-            remedy="Use a regressor, or turn the target into classes at ingestion.",
+            remedy="Set estimator to a regressor, such as sklearn.ensemble.HistGradientBoostingRegressor, or turn the "
+            "target into classes at ingestion.",
         )
     kind = bool if column.dtype == pl.Boolean else np.int64 if column.dtype.is_integer() else str
     target = np.array(column.cast(pl.String).to_list()) if kind is str else column.to_numpy().astype(kind)
@@ -180,7 +185,7 @@ def _numbers(column: pl.Series) -> tuple[npt.NDArray[Any], Task, tuple[Any, ...]
             "training.target_not_numeric",
             f"The target {column.name!r} is {column.dtype}, and a regressor predicts numbers.",
             value=column.name,
-            remedy="Use a classifier.",
+            remedy="Set estimator to a classifier, such as sklearn.ensemble.HistGradientBoostingClassifier.",
         )
     target = column.cast(pl.Float64).to_numpy()
     if not np.isfinite(target).all():
@@ -212,13 +217,32 @@ def class_weights(rows: Rows, class_weight: Mapping[str, Any]) -> npt.NDArray[np
         weights: npt.NDArray[np.float64] = len(codes) / (len(rows.classes) * counts)
         return np.asarray(weights[codes], dtype=np.float64)
     labels = [str(label) for label in rows.classes]
-    given = list(class_weight.values())
-    numbers = all(isinstance(w, int | float) and not isinstance(w, bool) and 0 < w < float("inf") for w in given)
-    if rows.task == "regression" or set(class_weight) != set(labels) or not numbers:
+    if faults := _faults(class_weight, labels):
         raise HeadwayError(
             "training.class_weight_invalid",
-            "The class weights do not fit the target.",
+            f"The class weights do not fit the target {rows.target_name!r}: {faults}.",
             value=dict(class_weight),
-            remedy=f"Leave them out, or give {{'mode': 'balanced'}} or a positive number for each of {labels[:20]}.",
+            remedy=f"Leave them out, or give {{'mode': 'balanced'}} or a positive number for each of {labels[:20]}."
+            if labels
+            else "Leave them out: a regressor has no classes.",
         )
     return np.asarray([float(class_weight[label]) for label in labels], dtype=np.float64).take(codes)
+
+
+def _faults(class_weight: Mapping[str, Any], labels: list[str]) -> str:
+    """What is wrong with weights of single classes, in words."""
+    if not labels:
+        return "it has no classes"
+    strange = [label for label in class_weight if label not in labels]
+    missing = [label for label in labels if label not in class_weight]
+    weights = {label: weight for label, weight in class_weight.items() if label in labels}
+    bad = [
+        f"the weight of {label!r} is {weight!r}, not a positive number"
+        for label, weight in weights.items()
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf")
+    ]
+    if strange:
+        bad.append(f"it has no class {', '.join(map(repr, strange[:5]))}")
+    elif missing:
+        bad.append(f"there is no weight for {', '.join(map(repr, missing[:5]))}")
+    return "; ".join(bad)

@@ -19,6 +19,7 @@ from headway.components._shared.code import code_digest
 from headway.components._shared.datasets import open_dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators.objectives import find_objective
+from headway.components._shared.estimators.paths import settled
 from headway.components._shared.estimators.tunings import read_tuning
 from headway.components._shared.profiles import profile_dataset, write_profile
 from headway.components._shared.schemas import read_schema
@@ -49,6 +50,7 @@ def train(
     contract = read_schema(schema.path)
     if tuning is not None:
         params = tuned_params(tuning.path, estimator, dataset.fingerprint, accept_other_digest=accept_other_digest)
+    params = settled(estimator, params)
     recipe = Recipe(estimator, params, class_weight, int(seed))
     rows = read_rows(dataset, contract, classifier=recipe.classifier())
     started = time.monotonic()
@@ -70,7 +72,7 @@ def train(
             features=rows.inputs,
             schema_=contract,
             estimator=estimator,
-            params=dict(params),
+            params=params,
             seed=int(seed),
             serialization=serialization,
             data_fingerprint=dataset.fingerprint,

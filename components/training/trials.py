@@ -16,7 +16,7 @@ from headway.components._shared.estimators.trials import Setting, TrialSpec
 from headway.components._shared.schemas import read_schema
 from headway.components.training.fit import Recipe, fit, spread
 from headway.components.training.folds import make_folds
-from headway.components.training.rows import read_rows
+from headway.components.training.rows import class_weights, read_rows
 
 
 class Trials:
@@ -35,6 +35,7 @@ class Trials:
         check_parameter_names(spec.estimator, sorted(defaults), dict.fromkeys(spec.searched))
         dataset, schema = open_dataset(spec.data), read_schema(spec.schema_path)
         everything = read_rows(dataset, schema, classifier=recipe.classifier())
+        class_weights(everything, spec.class_weight)
         count = len(everything)
         self._spec = spec
         self._rows = everything.take(spread(_order(count, everything.time is None, spec.seed), spec.rows or count))
@@ -68,16 +69,22 @@ class Trials:
         try:
             value = self._objective.score(model, judge.features, judge.codes())
         except (ValueError, AttributeError) as error:
-            raise self._not_finite(fold, str(error)[:300]) from None
+            raise self._not_finite(fold, " ".join(str(error).split())[:300]) from None
         if not np.isfinite(value):
             raise self._not_finite(fold, f"it is {value}")
         return value
 
     def _not_finite(self, fold: int, why: str) -> HeadwayError:
+        rows, part = self._rows, self._folds[fold]
+        if rows.classes:
+            torn = np.setxor1d(rows.codes()[part.train], rows.codes()[part.test])
+            named = ", ".join(repr(rows.classes[code]) for code in torn[:5]) + (", ..." if len(torn) > 5 else "")
+            why = f"class {named} has rows on one side of the fold only" if len(torn) else why
         return HeadwayError(
             "trial.not_finite",
             f"{self._objective.name} cannot be measured on fold {fold + 1}: {why}.",
-            remedy="If every trial says so, a fold may hold one class only: use fewer folds or another objective.",
+            remedy="If every trial says so, use fewer or stratified folds (study.cv), merge rare classes at ingestion, "
+            "or choose another objective, such as accuracy.",
         )
 
 

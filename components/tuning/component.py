@@ -25,7 +25,9 @@ def tune_model(
     """Searches better parameters for an estimator, and says what they gain over the given ones.
 
     Trials are judged by cross-validation inside the training data. The first trial is always the baseline: `params`
-    as they are. With the same seed the search takes the same course; only `timeout` and `trial_timeout` can change it.
+    as they are. The same inputs, `study` and `seed` give the same parameters on any machine, in whatever order KFP
+    passes a mapping; only `timeout` and `trial_timeout` can change that. `parallel` is part of the study: trial n
+    learns from the trials up to n - `parallel`.
 
     Args:
         train_data: Rows to learn from, with a label in every row; the same dataset as train_model's.
@@ -35,12 +37,13 @@ def tune_model(
         params: Parameters that every trial shares; the baseline has these and no others.
         search_space: Parameter to its values, such as `{"learning_rate": {"type": "double", "min": 0.01, "max": 0.3,
             "log": true}, "max_depth": {"type": "categorical", "list": [3, 6, null]}}`. Types: `double` and `int`
-            (`min`, `max`, and `log` or `step`), `categorical` (`list`). Empty: only the baseline is judged.
+            (`min`, `max`, and `log` or `step`), `categorical` (`list`; numbers take the type that the estimator wants).
+            Empty: only the baseline is judged.
         study: How to search: `trials` (16, the baseline included), `parallel` (2), `timeout` and `trial_timeout`
             (durations such as `30m`), `objective` (a scikit-learn scorer or an alias such as `rmse`), `cv`
             (`{"strategy": "auto|time|group|stratified|random", "folds": 3}`), `rows` (at most so many, evenly spaced
-            in time), `class_weight`, `early_stopping` (`median` or `none`), `goal`, `max_failed_share` (0.5),
-            `sampler` (`tpe` or `random`), `confidence` (0.95), `resume` (true).
+            in time), `class_weight` (as in train_model), `early_stopping` (`median` or `none`), `goal`,
+            `max_failed_share` (0.5), `sampler` (`tpe` or `random`), `confidence` (0.95), `resume` (true).
         engine: `local` runs the trials in worker processes of this step; `auto` takes the engine that is there and
             says which; `katib` is not available yet.
         seed: Seed of the suggestions, the folds and the estimator.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, RootModel, model_validator
+from pydantic import AfterValidator, Field, RootModel, field_validator, model_validator
 
 from headway.components._shared.config import Config, readable
 from headway.components._shared.estimators.trials import CrossValidation
 from headway.components._shared.times import parse_duration
 
 Duration = Annotated[str, AfterValidator(lambda text: readable(parse_duration, text))]
+Values = tuple[bool | int | float | str | None, ...]
 
 
 class Parameter(Config):
@@ -30,7 +31,16 @@ class Parameter(Config):
     max: float | None = None
     log: bool = False
     step: float | None = Field(default=None, gt=0)
-    list: tuple[bool | int | float | str | None, ...] | None = None
+    list: Values | None = None
+
+    @field_validator("list")
+    @classmethod
+    def _counts(cls, given: Values | None) -> Values | None:
+        """KFP brings whole numbers in a list as floats; next to a fraction they are floats."""
+        numbers = [value for value in given or () if isinstance(value, int | float) and not isinstance(value, bool)]
+        if given is None or not all(float(number).is_integer() for number in numbers):
+            return given
+        return tuple(int(value) if isinstance(value, float) else value for value in given)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Parameter:
@@ -69,13 +79,20 @@ class Parameter(Config):
 class SearchSpace(RootModel[dict[str, Parameter]]):
     """Parameter of the estimator to the values that it may take; empty means that only the baseline is judged."""
 
+    @field_validator("root")
+    @classmethod
+    def _in_order(cls, space: dict[str, Parameter]) -> dict[str, Parameter]:
+        """By name, since the sampler draws in this order and KFP passes a mapping in any."""
+        return dict(sorted(space.items()))
+
 
 class Study(Config):
     """How the search is done.
 
     Attributes:
         trials: Number of trials, the baseline included.
-        parallel: Trials at the same time.
+        parallel: Trials at the same time; trial n learns from the trials up to n - `parallel`, so another number
+            gives another course (not with `sampler` `random` and `early_stopping` `none`).
         timeout: Time for the whole search, such as `30m`; the best of what is finished by then is taken.
         trial_timeout: Time for one trial; a longer one has failed.
         objective: Name of a scikit-learn scorer or a usual alias (`roc_auc`, `log_loss`, `rmse`); by default

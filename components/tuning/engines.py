@@ -81,5 +81,5 @@ def choose_engine(name: str) -> tuple[Engine, str]:
             remedy="Use engine local or auto: the trials then run inside the step.",
         )
     raise HeadwayError(
-        "tuning.engine_unknown", "There is no such engine.", value=name, remedy="Use auto, local or katib."
+        "tuning.engine_unknown", f"There is no engine {name!r}.", value=name, remedy="Use auto, local or katib."
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from headway.components._shared.config import parse
 from headway.components._shared.estimators.trials import Setting, TrialSpec
 from headway.components._shared.estimators.tunings import Trial
+from headway.components._shared.reports.formats import counted
 from headway.components._shared.state import State, dump_json, run_id
 from headway.components.tuning.config import Parameter, Study
 
@@ -44,5 +45,5 @@ class Memory:
         found = [json.loads(self._state.storage.read(stat.key)) for stat in self._state.storage.list(self._prefix)]
         trials = [parse(Trial, record, parameter="trial") for record in found]
         if trials:
-            log.info(f"tune_model: {len(trials)} trials are finished already and are adopted")
+            log.info(f"tune_model: adopts {counted(len(trials), 'finished trial')} of an earlier try")
         return {trial.number: trial for trial in trials}

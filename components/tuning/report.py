@@ -25,6 +25,7 @@ from headway.components._shared.reports import (
     table,
     vega,
 )
+from headway.components._shared.reports.formats import counted
 from headway.components.tuning.config import Parameter
 
 TONES: Mapping[str, Tone] = {"succeeded": "good", "pruned": "neutral", "failed": "bad"}
@@ -58,7 +59,7 @@ def write_report(path: str, result: TuningResult, space: Mapping[str, Parameter]
     plots = [_plot(name, space[name], result) for name in space]
     if any(plots):
         page.section("The objective by parameter", *(plot for plot in plots if plot))
-    page.section("Trials", *_trials(result.trials, result.objective, tuple(space)))
+    page.section("Trials", *_trials(result.trials, setting, tuple(space)))
     page.write(path)
 
 
@@ -67,7 +68,7 @@ def write_failure_report(path: str, trials: Sequence[Trial], setting: Setting, e
     states = Counter[str](trial.state for trial in trials)
     page = Page("Tuning", error, tone="bad", kind="tune_model", facts=_facts(trials, states, setting, None))
     names = sorted({name for trial in trials for name in trial.params})
-    page.section("Trials", *_trials(trials, setting.objective, names))
+    page.section("Trials", *_trials(trials, setting, names))
     page.write(path)
 
 
@@ -121,7 +122,7 @@ def _gain(result: TuningResult) -> list[Block | str]:
 
 def _parameters(result: TuningResult, setting: Setting) -> Block:
     base = {**setting.defaults, **result.trials[0].params}
-    rows = [(name, _cell(base.get(name)), _cell(value)) for name, value in sorted(result.params.items())]
+    rows = [(name, _cell(base, name), _cell(result.params, name)) for name in sorted(result.params)]
     return table(("Parameter", "Baseline", "Best"), rows, "Parameters; all others are the estimator's defaults")
 
 
@@ -130,7 +131,7 @@ def _history(result: TuningResult) -> Block:
     return figure(
         charts.history(values, result.direction, result.objective, result.baseline_value),
         "Trials in order, and the best so far",
-        f"{len(values)} trials; the best, number {result.best_trial}, reached {result.best_value:.4f}.",
+        f"{counted(len(values), 'trial')}; the best, number {result.best_trial}, reached {result.best_value:.4f}.",
     )
 
 
@@ -195,15 +196,15 @@ def _plot(name: str, parameter: Parameter, result: TuningResult) -> Block | None
     return figure(chart, name, f"{result.objective} of {len(drawn)} trials over {name}.")
 
 
-def _trials(trials: Sequence[Trial], objective: str, names: Sequence[str]) -> list[Block]:
-    columns = ("Trial", "State", objective, "Seconds", *names)
+def _trials(trials: Sequence[Trial], setting: Setting, names: Sequence[str]) -> list[Block]:
+    columns = ("Trial", "State", setting.objective, "Seconds", *names)
     rows = [
         (
             _name(trial),
             badge(WORDS[trial.state], TONES[trial.state]),
             trial.value,
             trial.seconds,
-            *(_cell(trial.params.get(name)) for name in names),
+            *(_cell({**setting.defaults, **trial.params}, name) for name in names),
         )
         for trial in trials
     ]
@@ -218,13 +219,11 @@ def _name(trial: Trial) -> str:
 
 def _said(value: Any) -> str:
     """A parameter's value as it would be typed."""
-    return f"{value:.6g}" if _is_number(value) else value if isinstance(value, str) else json.dumps(value)
+    return f"{value:.4g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
-def _cell(value: Any) -> Value:
-    """The same in a table; one that is not given is the estimator's default, and numbers stand at the right."""
-    return Cell("default" if value is None else escaped(_said(value)), numeric=value is None or _is_number(value))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _cell(params: Mapping[str, Any], name: str) -> Value:
+    """The same in a table; numbers stand at the right."""
+    value = params.get(name)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return Cell(escaped(_said(value)) if name in params else "default", numeric=value is None or number)

@@ -11,11 +11,13 @@ from typing import Any
 from headway.components._shared.artifacts import Artifact, Metrics, describe, show_metrics
 from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.estimators.paths import settled
 from headway.components._shared.estimators.trials import TrialSpec
 from headway.components._shared.estimators.tunings import Gain, Trial, TuningResult, write_tuning
+from headway.components._shared.reports.formats import counted
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components._shared.times import parse_duration
-from headway.components.tuning.config import SearchSpace, Study
+from headway.components.tuning.config import Parameter, SearchSpace, Study
 from headway.components.tuning.decide import best_trial, gain, reached
 from headway.components.tuning.engines import Engine, Search, choose_engine
 from headway.components.tuning.memory import Memory
@@ -44,14 +46,13 @@ def tune(
     state_uri: str | None = None,
 ) -> None:
     """Searches parameters and writes the best ones; see the component's docstring."""
-    # KFP passes a mapping in any order; the sampler draws in this one.
-    space = dict(sorted(parse(SearchSpace, search_space, parameter="search_space").root.items()))
+    space = _typed(parse(SearchSpace, search_space, parameter="search_space").root, estimator)
     plan = parse(Study, study, parameter="study")
     spec = TrialSpec(
         data=train_data.path,
         schema_path=schema.path,
         estimator=estimator,
-        params=dict(params),
+        params=settled(estimator, params),
         searched=tuple(space),
         class_weight=plan.class_weight,
         objective=plan.objective,
@@ -102,13 +103,23 @@ def tune(
     }
     show_metrics(metrics, shown)
     decided(
-        f"{len(trials)} trials, {result.reason}",
+        f"{counted(len(trials), 'trial')}, {result.reason}",
         rows=setting.rows,
         engine=why,
         params=result.params,
         best_value=result.best_value,
         baseline_value=result.baseline_value,
     )
+
+
+def _typed(space: Mapping[str, Parameter], estimator: str) -> dict[str, Parameter]:
+    """The space with the values of its lists in the estimator's own types."""
+    return {
+        name: parameter.model_copy(
+            update={"list": parameter.list and tuple(settled(estimator, {name: v})[name] for v in parameter.list)}
+        )
+        for name, parameter in space.items()
+    }
 
 
 class _Hopeless(Exception):  # noqa: N818 - carries the evidence to the report
@@ -135,16 +146,18 @@ def _run(runner: Engine, search: Search) -> tuple[list[Trial], str]:
         return trials, ""
     if search.deadline is not None and time.monotonic() >= search.deadline:
         return trials, f"ended by the timeout of {study.timeout} after {len(trials)} of {study.trials} trials"
-    return trials, f"the space holds no more than {len(trials)} different trials"
+    return trials, f"the space holds no more than {counted(len(trials), 'different trial')}"
 
 
 def _give_up_if_hopeless(trials: list[Trial], study: Study) -> None:
     failed = [t for t in trials if t.state == "failed"]
     if len(failed) <= study.max_failed_share * study.trials and not len(failed) == len(trials) == HOPELESS:
         return
+    if len(failed) == len(trials):
+        raise _Hopeless(_none_succeeded(failed), trials)
     error = HeadwayError(
         "tuning.too_many_failed",
-        f"{len(failed)} of the first {len(trials)} trials failed: {_causes(failed)}.",
+        f"{len(failed)} of the first {counted(len(trials), 'trial')} failed: {_causes(failed)}.",
         value=study.max_failed_share,
         remedy="Correct the parameters or narrow the search space; study.max_failed_share says how many may fail.",
     )
@@ -154,11 +167,7 @@ def _give_up_if_hopeless(trials: list[Trial], study: Study) -> None:
 def _nothing_usable(trials: list[Trial], search: Search) -> HeadwayError:
     failed = [t for t in trials if t.state == "failed"]
     if failed:
-        return HeadwayError(
-            "tuning.too_many_failed",
-            f"No trial succeeded: {_causes(failed)}.",
-            remedy="Correct the parameters, or narrow the search space.",
-        )
+        return _none_succeeded(failed)
     return HeadwayError(
         "tuning.timeout",
         "Not even the baseline was finished in time.",
@@ -167,8 +176,16 @@ def _nothing_usable(trials: list[Trial], search: Search) -> HeadwayError:
     )
 
 
+def _none_succeeded(failed: list[Trial]) -> HeadwayError:
+    return HeadwayError(
+        "tuning.too_many_failed",
+        f"No trial succeeded: {_causes(failed)}.",
+        remedy="Correct what every trial fails at; the parameters and the search space are in the report.",
+    )
+
+
 def _causes(failed: list[Trial]) -> str:
-    causes = list(dict.fromkeys(t.cause or "" for t in failed))
+    causes = list(dict.fromkeys((t.cause or "").rstrip(".") for t in failed))
     return "; ".join(causes[:3]) + (f"; and {len(causes) - 3} other causes" if len(causes) > 3 else "")
 
 

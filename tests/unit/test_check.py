@@ -51,7 +51,10 @@ GATE = {"kind": "metric", "metric": "roc_auc", "at_least": 0.5}
             "search_space.learning_rate: min 0.5 is over max 0.1",
         ),
         ({"gates": {"g": {**GATE, "metric": "auc"}}}, "[gate.metric_unknown] Gate 'g' is a metric gate on a metric"),
-        ({"estimator": "sklearn.ensemble.HistGradient"}, "[estimator.unknown] There is no estimator of this name"),
+        (
+            {"estimator": "sklearn.ensemble.HistGradient"},
+            "[estimator.unknown] There is no estimator 'sklearn.ensemble.HistGradient'",
+        ),
         ({"params": {"max_itr": 5}}, "no parameter 'max_itr'. Given: ['max_itr']. Remedy: Did you mean 'max_iter'?"),
         ({"search_space": {"depth": {"type": "int", "min": 1, "max": 5}}}, "has no parameter 'depth'"),
         (

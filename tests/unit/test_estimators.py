@@ -11,7 +11,9 @@ import pytest
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import LoadedModel, load_model
-from headway.components._shared.estimators.payloads import read_pipeline
+from headway.components._shared.estimators.objectives import find_objective
+from headway.components._shared.estimators.paths import make_estimator, settled
+from headway.components._shared.estimators.payloads import payload_sha256, read_pipeline
 from tests.tabular_samples import CLASSIFIER, REGRESSOR, customer_schema, customers, trained
 
 
@@ -169,3 +171,45 @@ def test_a_category_is_a_category_and_not_a_number(tmp_path: Path, estimator: st
     positive = probabilities(load_model(folder), frame)[:, 1]
     wanted = np.isin(letters, ["b", "d"])
     assert positive[wanted].min() > positive[~wanted].max()
+
+
+@pytest.mark.parametrize(
+    ("estimator", "given", "expected"),
+    [
+        (CLASSIFIER, {"max_iter": 100.0, "max_depth": 3.0, "learning_rate": 1}, [1.0, 3, 100]),
+        (CLASSIFIER, {"max_features": 1, "early_stopping": True, "max_depth": None}, [True, None, 1.0]),
+        ("sklearn.ensemble.RandomForestRegressor", {"max_features": 5.0, "min_samples_leaf": 1.0}, [5, 1]),
+        ("sklearn.ensemble.RandomForestClassifier", {"max_features": 1.0, "max_samples": 100.0}, [1.0, 100]),
+        ("sklearn.ensemble.RandomForestClassifier", {"max_features": 1}, [1]),
+        ("sklearn.neural_network.MLPClassifier", {"hidden_layer_sizes": [4.0, 2.0]}, [[4, 2]]),
+    ],
+)
+def test_numbers_take_the_estimators_own_types(estimator: str, given: dict[str, Any], expected: list[Any]) -> None:
+    found = settled(estimator, given)
+    assert list(found) == sorted(given)
+    assert repr(list(found.values())) == repr(expected)
+    assert repr(settled(estimator, found)) == repr(found)
+
+
+def test_the_order_of_parameters_changes_no_byte_however_deep() -> None:
+    path = "sklearn.neighbors.KNeighborsClassifier"
+    one = {"metric_params": {"a": {"x": 1, "y": 2}, "b": 2.0}, "n_neighbors": 3, "weights": "distance"}
+    two = {"weights": "distance", "n_neighbors": 3.0, "metric_params": {"b": 2, "a": {"y": 2, "x": 1.0}}}
+    assert payload_sha256(make_estimator(path, one, 0)) == payload_sha256(make_estimator(path, two, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "says"),
+    [
+        ("roc_uac", "binary", "There is no objective 'roc_uac'"),
+        ("roc_uac", "multiclass", "Did you mean 'roc_auc'? Objectives of a multiclass model: accuracy, "),
+        ("mean_square_error", "regression", "Did you mean 'mean_squared_error'?"),
+        ("rmse", "binary", "The objective 'rmse' cannot judge a binary model"),
+        ("roc_auc", "regression", "Objectives of a regression model: "),
+    ],
+)
+def test_an_objective_that_does_not_fit_is_named_with_those_that_do(name: str, task: Any, says: str) -> None:
+    with pytest.raises(HeadwayError) as caught:
+        find_objective(name, task)
+    assert says in str(caught.value)
+    assert caught.value.value == name

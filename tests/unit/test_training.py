@@ -71,10 +71,11 @@ def test_names_and_order_of_shards_do_not_matter(tmp_path: Path) -> None:
     assert again.model_digest == manifest.model_digest
 
 
-def test_whole_numbers_that_kfp_turned_into_floats_change_nothing(tmp_path: Path) -> None:
-    one = trained(tmp_path / "one", params={"max_iter": 20, "max_depth": 3})[1]
-    two = trained(tmp_path / "two", params={"max_iter": 20.0, "max_depth": 3.0}, seed=0.0)[1]
+def test_numbers_that_kfp_turned_around_change_nothing(tmp_path: Path) -> None:
+    one = trained(tmp_path / "one", params={"max_iter": 20, "max_depth": 3, "l2_regularization": 1.0})[1]
+    two = trained(tmp_path / "two", params={"l2_regularization": 1, "max_depth": 3.0, "max_iter": 20.0}, seed=0.0)[1]
     assert one.model_digest == two.model_digest
+    assert repr(one.params) == repr(two.params) == "{'l2_regularization': 1.0, 'max_depth': 3, 'max_iter': 20}"
 
 
 @pytest.mark.parametrize(
@@ -250,20 +251,44 @@ def test_a_missing_target_column_is_named(tmp_path: Path) -> None:
 def test_a_classifier_refuses_a_quantity(tmp_path: Path) -> None:
     says = refused(tmp_path, schema=customer_schema("spend"))
     assert says.startswith("training.target_is_a_quantity")
-    assert "Use a regressor" in says
+    assert "different numbers: it is a quantity, and a classifier predicts classes" in says
+    assert "Set estimator to a regressor, such as sklearn.ensemble.HistGradientBoostingRegressor" in says
+
+
+def test_a_whole_number_target_of_many_values_is_no_set_of_classes(tmp_path: Path) -> None:
+    spread = np.random.default_rng(0).normal(30, 9, 400).round().astype(int)
+    frame = customers().with_columns(plan=pl.Series(spread))
+    columns = [
+        c.model_copy(update={"type": "integer"} if c.name == "plan" else {}) for c in customer_schema("plan").columns
+    ]
+    says = refused(tmp_path, frame, Schema(columns=tuple(columns)))
+    assert says.startswith("training.target_is_a_quantity")
+    assert "some of them only once" in says
+    assert "HistGradientBoostingRegressor" in says
 
 
 def test_a_regressor_refuses_text(tmp_path: Path) -> None:
     says = refused(tmp_path, schema=customer_schema("plan"), estimator=REGRESSOR)
     assert says.startswith("training.target_not_numeric")
-    assert "Use a classifier" in says
+    assert "Set estimator to a classifier, such as sklearn.ensemble.HistGradientBoostingClassifier" in says
 
 
-@pytest.mark.parametrize("path", ["sklearn.ensemble.Nothing", "nowhere.at.All", "HistGradientBoosting", ""])
-def test_an_unknown_estimator_is_named(tmp_path: Path, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("sklearn.ensemble.Nothing", "Estimators of sklearn.ensemble: AdaBoostClassifier, "),
+        ("HistGradientBoostingClassifer", "Did you mean 'sklearn.ensemble.HistGradientBoostingClassifier'?"),
+        ("sklearn.linear.LogisticRegression", "Did you mean 'sklearn.linear_model.LogisticRegression'?"),
+        ("xgboost.XGBClasifier", "Did you mean 'xgboost.XGBClassifier'?"),
+        ("nowhere.at.All", "the package 'nowhere' is not installed where the step runs"),
+        ("", "There is no estimator ''"),
+    ],
+)
+def test_an_unknown_estimator_is_named_with_the_likely_one(tmp_path: Path, path: str, hint: str) -> None:
     says = refused(tmp_path, estimator=path)
     assert says.startswith("estimator.unknown")
-    assert "own-image.md" in says
+    assert f"There is no estimator {path!r}" in says
+    assert hint in says
 
 
 @pytest.mark.parametrize(
@@ -297,11 +322,39 @@ def test_what_the_estimator_itself_refuses_is_passed_on(tmp_path: Path) -> None:
     assert says.startswith("training.fit_failed")
 
 
-@pytest.mark.parametrize("weights", [{"True": 2}, {"mode": "unfair"}, {"False": 1, "True": -1}, {"no": 1, "yes": 2}])
-def test_class_weights_that_do_not_fit_are_refused(tmp_path: Path, weights: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("weights", "fault"),
+    [
+        ({"True": 2}, "there is no weight for 'False'"),
+        ({"mode": "unfair"}, "it has no class 'mode'"),
+        ({"False": 1, "True": -1}, "the weight of 'True' is -1, not a positive number"),
+        ({"False": 1, "True": True}, "the weight of 'True' is True, not a positive number"),
+        ({"no": 1, "yes": 2}, "it has no class 'no', 'yes'"),
+    ],
+)
+def test_class_weights_that_do_not_fit_are_refused(tmp_path: Path, weights: dict[str, Any], fault: str) -> None:
     says = refused(tmp_path, class_weight=weights)
     assert says.startswith("training.class_weight_invalid")
+    assert f"The class weights do not fit the target 'churned': {fault}." in says
     assert "'False', 'True'" in says
+
+
+def test_class_weights_of_a_regressor_are_refused(tmp_path: Path) -> None:
+    says = refused(tmp_path, None, customer_schema("spend"), estimator=REGRESSOR, class_weight={"mode": "balanced"})
+    assert "the target 'spend': it has no classes" in says
+
+
+def test_class_weights_among_the_parameters_are_refused(tmp_path: Path) -> None:
+    says = refused(tmp_path, params={"class_weight": {"False": 1, "True": 2}})
+    assert says.startswith("estimator.parameter_reserved")
+    assert "class_weight of train_model" in says
+
+
+def test_a_class_with_one_row_is_named_where_a_fit_fails_by_it(tmp_path: Path) -> None:
+    frame = customers().with_columns(plan=pl.when(pl.int_range(pl.len()) == 7).then(pl.lit("rare")).otherwise("plan"))
+    says = refused(tmp_path, frame, customer_schema("plan"), params={"early_stopping": True})
+    assert says.startswith("training.fit_failed")
+    assert "Class 'rare' has one row only" in says
 
 
 def test_an_estimator_that_cannot_weigh_rows_says_so(tmp_path: Path) -> None:

@@ -63,14 +63,78 @@ def test_the_result_holds_the_best_trial_the_digests_and_the_gain(tmp_path: Path
     assert tuning.metadata["trials"] == 3
     assert tuning.metadata["metrics"]["best_value"] == result.best_value
     assert "What was gained" in report
-    assert all(f'<th scope="col" class="num">{name}</th>' in report for name in SPACE), "numbers stand at the right"
+    heads = [name.replace("_", "_<wbr>") for name in SPACE]
+    assert all(f'<th scope="col" class="num">{head}</th>' in report for head in heads), "numbers stand at the right"
     assert "example.org" not in report
 
 
-def test_the_same_call_decides_the_same(tmp_path: Path) -> None:
-    one, two = tuned(tmp_path / "one")[0], tuned(tmp_path / "two")[0]
-    assert one.params == two.params
-    assert one.reason == two.reason
+PERMUTED = """
+import json, sys
+from pathlib import Path
+from tests.tabular_samples import trained
+from tests.unit.test_tuning import tuned
+
+def turned(value):
+    return {key: turned(value[key]) for key in reversed(value)} if isinstance(value, dict) else value
+
+given = json.loads(sys.argv[2])
+result, artifact, _ = tuned(Path(sys.argv[1]), **(turned(given) if sys.argv[3] == "turned" else given))
+print(json.dumps(result.model_dump(mode="json", exclude={"trials": {"__all__": {"seconds"}}})))
+print(trained(Path(sys.argv[1]), tuning=artifact)[1].model_digest)
+"""
+
+
+def test_the_same_call_gives_the_same_result_and_model_however_kfp_passes_its_mappings(tmp_path: Path) -> None:
+    given = {
+        "params": {"max_iter": 5, "l2_regularization": 1.0, "max_bins": 64},
+        "search_space": {
+            "learning_rate": {"type": "double", "min": 0.01, "max": 0.5, "log": True},
+            "max_depth": {"type": "int", "min": 2, "max": 6},
+            "min_samples_leaf": {"type": "categorical", "list": [5, 10, 20]},
+            "max_features": {"type": "categorical", "list": [0.5, 1.0]},
+        },
+        "study": {
+            "trials": 8,
+            "parallel": 2,
+            "cv": {"strategy": "stratified", "folds": 2},
+            "class_weight": {"False": 1, "True": 2},
+        },
+    }
+    as_floats = json.loads(json.dumps(given), parse_int=float)
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", PERMUTED, str(tmp_path / order), json.dumps(call), order],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        for order, call, hash_seed in (("given", given, "1"), ("turned", as_floats, "2"))
+    ]
+    assert said[0] == said[1]
+    trials = json.loads(said[0][0])["trials"]
+    assert len({json.dumps(trial["params"]) for trial in trials}) == 8
+    assert {type(trial["params"].get("min_samples_leaf", 5)) for trial in trials} == {int}
+
+
+def test_a_search_that_learns_nothing_takes_the_same_course_with_any_number_of_workers(tmp_path: Path) -> None:
+    study: dict[str, Any] = {"trials": 5, "sampler": "random", "early_stopping": "none"}
+    courses = [
+        [(t.params, t.folds) for t in tuned(tmp_path / str(n), study={**study, "parallel": n})[0].trials]
+        for n in (1, 2)
+    ]
+    assert courses[0] == courses[1]
+
+
+def test_parameters_are_told_in_the_estimators_own_types(tmp_path: Path) -> None:
+    space = {"max_depth": {"type": "categorical", "list": [2.0, 3.0, None]}}
+    result, _, report = tuned(tmp_path, params={"max_iter": 5.0, "learning_rate": 1}, search_space=space)
+    assert repr(result.trials[0].params) == "{'learning_rate': 1.0, 'max_iter': 5}"
+    assert {repr(trial.params["max_depth"]) for trial in result.trials[1:]} <= {"2", "3", "None"}
+    assert '"max_iter": 5.0' not in (tmp_path / "tuning.json").read_text()
+    assert "max_iter&quot;: 5.0" not in report
+    assert "max_iter&quot;: 5" in report
 
 
 def test_training_takes_the_result(tmp_path: Path) -> None:
@@ -196,6 +260,20 @@ def test_an_unknown_parameter_of_the_estimator_is_named(tmp_path: Path) -> None:
     assert "Did you mean 'max_depth'?" in says
 
 
+def test_class_weights_that_do_not_fit_are_refused_before_any_trial(tmp_path: Path) -> None:
+    says = refused(lambda: tuned(tmp_path, study={"class_weight": {"False": 1, "True": -2}}))
+    assert says.startswith("training.class_weight_invalid")
+    assert "the weight of 'True' is -2, not a positive number" in says
+
+
+def test_classes_that_the_folds_tear_apart_are_named(tmp_path: Path) -> None:
+    frame = customers().with_columns(plan=pl.when(pl.int_range(pl.len()) == 7).then(pl.lit("rare")).otherwise("plan"))
+    given: dict[str, Any] = {"frame": frame, "schema": customer_schema("plan"), "search_space": {}}
+    says = refused(lambda: tuned(tmp_path, **given))
+    assert says.startswith("tuning.too_many_failed")
+    assert "No trial succeeded: log_loss cannot be measured on fold 1: class 'rare' has rows on one side" in says
+
+
 def test_bad_data_is_named_as_in_training(tmp_path: Path) -> None:
     says = refused(lambda: tuned(tmp_path, frame=customers().with_columns(churned=pl.lit(True))))
     assert says.startswith("training.one_class")
@@ -247,7 +325,7 @@ def test_a_killed_search_goes_on_where_it_was_and_decides_the_same(tmp_path: Pat
     first.communicate()
     assert not (tmp_path / "killed" / "tuning.json").exists()
     again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert "trials are finished already and are adopted" in again.stderr
+    assert "of an earlier try" in again.stderr
     result = read_tuning(tmp_path / "killed" / "tuning.json")
     assert [t.params for t in result.trials] == [t.params for t in undisturbed.trials]
     assert [t.folds for t in result.trials] == [t.folds for t in undisturbed.trials]

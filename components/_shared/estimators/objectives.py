@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.estimators.paths import did_you_mean
 
 Task = Literal["binary", "multiclass", "regression"]
 Direction = Literal["maximize", "minimize"]
@@ -74,22 +75,31 @@ def find_objective(name: str | None, task: Task) -> Objective:
         scorer = MULTICLASS.get(scorer, scorer)
     scorer = scorer if scorer in known else f"neg_{scorer}"
     if scorer not in known:
-        names = sorted({*(n.removeprefix("neg_") for n in known), *ALIASES})
-        close = difflib.get_close_matches(name, names, n=3)
+        names = _names(task)
         raise HeadwayError(
             "objective.unknown",
-            "There is no such objective.",
+            f"There is no objective {name!r}.",
             value=name,
-            remedy=f"Use the name of a scikit-learn scorer, such as {', '.join(close or DEFAULTS.values())}.",
+            remedy=f"{did_you_mean(name, names)}Objectives of a {task} model: {', '.join(names)}.",
         )
     if not _fits(scorer, task):
         raise HeadwayError(
             "objective.unfit",
-            f"This objective cannot judge a {task} model.",
+            f"The objective {name!r} cannot judge a {task} model.",
             value=name,
-            remedy=f"Use {DEFAULTS[task]}, or another scikit-learn scorer for this task.",
+            remedy=f"Objectives of a {task} model: {', '.join(_names(task))}.",
         )
     return Objective(name, scorer, "minimize" if scorer.startswith("neg_") else "maximize")
+
+
+def _names(task: Task) -> list[str]:
+    """Whatever may be asked for."""
+    from sklearn.metrics import get_scorer_names
+
+    fitting = [scorer for scorer in get_scorer_names() if _fits(scorer, task)]
+    aliases = [alias for alias, scorer in ALIASES.items() if scorer in fitting]
+    plain = [name for name, scorer in MULTICLASS.items() if task == "multiclass" and scorer in fitting]
+    return sorted({*(scorer.removeprefix("neg_") for scorer in fitting), *aliases, *plain})
 
 
 def _fits(scorer: str, task: Task) -> bool:
@@ -108,7 +118,8 @@ def _works(scorer: str, classes: int) -> bool:
     target = np.arange(12) % classes if classes else np.arange(12.0) + 0.5
     model = (DummyClassifier(strategy="prior") if classes else DummyRegressor()).fit(features, target)
     try:
-        get_scorer(scorer)(model, features, target)
+        with warnings.catch_warnings(action="ignore"):
+            get_scorer(scorer)(model, features, target)
     except (ValueError, AttributeError, TypeError):
         return False
     return True

@@ -63,7 +63,8 @@ def _form(columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> _Form:
 
 def _table(form: _Form, rows: Sequence[Sequence[Value]], caption: str | None, *, widths: bool) -> str:
     head = "".join(
-        f'<th scope="col"{kind}>{escaped(name)}</th>' for name, kind in zip(form.columns, form.kinds, strict=True)
+        f'<th scope="col"{kind}>{escaped(name).replace("_", "_<wbr>")}</th>'
+        for name, kind in zip(form.columns, form.kinds, strict=True)
     )
     body = "".join(
         "<tr>"
