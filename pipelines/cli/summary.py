@@ -44,6 +44,8 @@ def say_summary(run: LocalRun, pipeline: str, parameters: Mapping[str, Any]) -> 
         "registered": _decision(run, "register_model"),
         "endpoint": deployment.get("endpoint") or _decision(run, "deploy_model"),
     }
+    if run.refused and evaluation:  # the verdict has the reason
+        facts |= {"registered": "nothing", "endpoint": "none for this model" if deployment else None}
     summary = {key: str(value) for key, value in facts.items() if value}
     index = write_run_index(
         run.state,
