@@ -69,7 +69,7 @@ def test_a_blessed_model_is_released_and_becomes_the_challenger(state: State, tm
     assert found.tags["model_digest"] == result.model_digest
     assert found.tags["data_fingerprint"] == "d" * 64
     assert found.tags["code_digest"] == "c" * 64
-    assert "roc_auc: 0.712 [0.708, 0.716]" in found.description
+    assert "ROC AUC: 0.7120 [0.7080, 0.7160]" in found.description
     assert [event["action"] for event in verify_events(state, "flights")] == ["registered"]
 
 
