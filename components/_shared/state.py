@@ -12,6 +12,7 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.storage import Storage, local_folder, open_storage
 
 RUN_ID_VARIABLE = "HEADWAY_RUN_ID"
+UNUSABLE = "state.unusable"
 
 
 def run_id() -> str | None:
@@ -75,7 +76,7 @@ def require_writable(state_uri: str) -> None:
             probe.write(bytes(4096))
     except OSError as error:
         raise HeadwayError(
-            "state.unusable",
+            UNUSABLE,
             f"The folder {folder} cannot be written: {error.strerror}.",
             value=state_uri,
             remedy="Give a folder on a disk with space that this user may write (--home, or state_uri of a pipeline).",

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.state import State, run_id
+from headway.components._shared.state import UNUSABLE, State, require_writable, run_id
 from headway.components._shared.times import format_time, now
 
 log = logging.getLogger("headway")
@@ -83,6 +83,8 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             current = Step(name, State(str(state_uri)) if state_uri else None, run_id())
             token, started, wall, cpu = _current.set(current), now(), time.monotonic(), _cpu_seconds()
             try:
+                if state_uri:
+                    require_writable(str(state_uri))
                 result = function(*args, **kwargs)
             except HeadwayError as error:
                 where = record_failure(current, error, started)
@@ -126,7 +128,7 @@ def _record_success(step: Step, started: str, seconds: float, cpu_seconds: float
 
 def record_failure(step: Step, error: HeadwayError, started: datetime) -> str | None:
     """Leaves the cause where an exit handler finds it; gives its address."""
-    if step.state is None or step.run is None:
+    if step.state is None or step.run is None or error.code == UNUSABLE:
         return None
     record: dict[str, object] = {
         "schema_version": 1,

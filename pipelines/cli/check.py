@@ -54,8 +54,10 @@ def check_command(pipeline: str, params: Path, home: Path) -> None:
     In the file, `@FILE` stands for the content of that YAML or JSON file, `./PATH` for a path relative to the parameter
     file, and `package://PACKAGE/PATH` for a file of an installed Python package.
     """
+    from headway.components._shared.state import require_writable
     from headway.pipelines.cli.parameters import read_parameters
 
+    require_writable(str(home))
     asked = read_parameters(params, home / "data", pipeline=pipeline)
     check_parameters(pipeline, {"state_uri": str(home / "state"), **asked.parameters})
     click.echo(f"{params} is a valid set of parameters for the pipeline {pipeline}")

@@ -21,6 +21,7 @@ DEMOS = Path(__file__).resolve().parents[1] / "demos"
 def demo_command(name: str, home: Path) -> None:
     """Run the example NAME (flights or churn): a parameter file like yours would be."""
     from headway.components._shared.errors import HeadwayError
+    from headway.components._shared.state import require_writable
     from headway.pipelines.cli.parameters import read_parameters
     from headway.pipelines.cli.run import run_and_tell
 
@@ -30,5 +31,6 @@ def demo_command(name: str, home: Path) -> None:
         raise HeadwayError(
             "demo.unknown", "There is no such demo.", value=name, remedy=f"Use one of {', '.join(names)}."
         )
+    require_writable(str(home))
     asked = read_parameters(path, home / "data")
     run_and_tell(asked.pipeline or "delivery", asked.parameters, home)

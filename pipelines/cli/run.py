@@ -34,19 +34,24 @@ def run_command(pipeline: str, params: Path, home: Path, fail_if_refused: bool) 
     Exit codes: 0, every step ended well, also when a gate refused the model; 1, a step failed or the parameters
     are wrong; 3, the model was refused and --fail-if-refused was given; 128 plus its number, a signal ended the run.
     """
+    from headway.components._shared.state import require_writable
     from headway.pipelines.cli.parameters import read_parameters
 
+    require_writable(str(home))
     asked = read_parameters(params, home / "data", pipeline=pipeline)
     run_and_tell(pipeline, asked.parameters, home, fail_if_refused)
 
 
 def run_and_tell(pipeline: str, parameters: dict[str, Any], home: Path, fail_if_refused: bool = False) -> None:
     """Checks the parameters, runs the pipeline, tells every step and the outcome; exits as `headway run` documents."""
+    from headway.components._shared.state import require_writable
     from headway.pipelines.cli.check import check_parameters
     from headway.pipelines.cli.local import is_computed_anew, run_locally
     from headway.pipelines.cli.stops import stopping_on_signals
 
-    check_parameters(pipeline, {"state_uri": str(home / "state"), **parameters})
+    parameters = {"state_uri": str(home.absolute() / "state"), **parameters}
+    check_parameters(pipeline, parameters)
+    require_writable(parameters["state_uri"])
     click.echo(f"pipeline {pipeline}, model {parameters['model_name']}, in {home}")
     if is_computed_anew(home):
         click.echo("Headway or a library has changed since the last run here, so every step is computed anew")

@@ -103,3 +103,30 @@ def test_results_of_other_code_are_not_adopted_and_that_is_said(tmp_path):
     assert "every step is computed anew" in ran.stdout
     assert ran.returncode == 1
     assert "code:   data.empty" in ran.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "check", "demo"])
+def test_a_home_that_cannot_be_written_is_named(tmp_path, command):
+    (tmp_path / "file").write_text("")
+    asked = ["churn"] if command == "demo" else ["delivery", "--params", parameter_file(tmp_path)]
+    ran = subprocess.run(
+        [*COMMAND, command, *asked, "--home", tmp_path / "file/home"], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("error [state.unusable] The folder ")
+
+
+def test_a_step_whose_state_cannot_be_written_ends_with_that_message(tmp_path):
+    (tmp_path / "file").write_text("")
+    script = "import sys; from headway.components._shared.steps import step\n"
+    script += "@step('ingest_data')\ndef work(state_uri): raise SystemExit('worked')\nwork(state_uri=sys.argv[1])"
+    environment = {**os.environ, "HEADWAY_RUN_ID": "r1", "_KFP_RUNTIME": "true"}
+    ran = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "file/state"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1].startswith("[state.unusable] The folder ")
