@@ -4,7 +4,8 @@
 `{"params": {...}, "fold": 0}` on stdin a `{"value": 0.71}` or `{"error": {...}}`.
 
 `trial` judges one set of parameters and appends a JSON line a fold to `--metrics`: the objective's mean over the
-folds so far as a string (Katib reads strings only; take the latest), with the digests of code and data.
+folds so far as a string (Katib reads strings only; take the latest) and the fold's own, with the digests of code and
+data. FILE may be an address (`s3://...`); a trial that falls behind the bars beside it ends early.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ import json
 import os
 import queue
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.estimators.trials import TrialSpec
+from headway.components._shared.estimators.trials import TrialSpec, falls_behind
 from headway.components._shared.times import format_time, now
+from headway.components.training.remote import read_bars, read_spec
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,18 +36,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     worker = commands.add_parser("worker", help="answer requests until stdin ends")
     trial = commands.add_parser("trial", help="judge one set of parameters")
     for command in (worker, trial):
-        command.add_argument("--spec", type=Path, required=True, help="JSON file of a TrialSpec")
+        command.add_argument("--spec", required=True, help="JSON file of a TrialSpec; for a trial also its address")
     trial.add_argument("--metrics", type=Path, required=True, help="JSON lines file to write")
     for flag, what in (("double", "a number"), ("int", "a whole number"), ("choice", "JSON")):
         trial.add_argument(f"--{flag}", action="append", default=[], metavar="NAME=VALUE", help=f"{what}, repeatable")
+    trial.add_argument(
+        "--coded", action="append", default=[], metavar="NAME=TEXT", help="as a search service writes it, repeatable"
+    )
+    trial.add_argument("--result", type=Path, help="file that gets the value of every fold at the end")
+    trial.add_argument("--at-least", type=float, default=0.0, metavar="SECONDS", help="do not end earlier than this")
     given = parser.parse_args(arguments)
-    spec = parse(TrialSpec, json.loads(given.spec.read_text()), parameter="spec")
     if given.command == "worker":
-        return _work(spec)
-    params: dict[str, Any] = {}
-    for values, read in ((given.double, float), (given.int, int), (given.choice, json.loads)):
-        params.update({name: read(text) for name, _, text in (pair.partition("=") for pair in values)})
-    return _run_trial(spec, params, given.metrics)
+        return _work(parse(TrialSpec, json.loads(Path(given.spec).read_text()), parameter="spec"))
+    return _run_trial(given)
 
 
 def _work(spec: TrialSpec) -> int:
@@ -64,29 +69,62 @@ def _work(spec: TrialSpec) -> int:
     return 0
 
 
-def _run_trial(spec: TrialSpec, params: dict[str, Any], metrics: Path) -> int:
+def _run_trial(given: argparse.Namespace) -> int:
+    begun = time.monotonic()
+    metrics: Path = given.metrics
     metrics.parent.mkdir(parents=True, exist_ok=True)
     metrics.touch()
-    from headway.components.training.trials import Trials
-
     try:
-        trials = Trials(spec)
-        values: list[float] = []
-        for fold in range(trials.setting.folds):
-            values.append(trials.score(params, fold))
-            line = {
-                "timestamp": format_time(now()),
-                trials.setting.objective: repr(sum(values) / len(values)),
-                "fold": str(fold),
-                "code_digest": trials.setting.code_digest,
-                "data_fingerprint": trials.setting.data_fingerprint,
-            }
-            with metrics.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+        with tempfile.TemporaryDirectory() as folder:
+            values = _judge(read_spec(given.spec, Path(folder)), given, metrics)
+        if given.result is not None:
+            given.result.write_text(json.dumps({"folds": values}))
     except HeadwayError as error:
         print(error, file=sys.stderr)
         return 1
+    # Katib's collector fails a trial that has ended before it looks for its process.
+    time.sleep(max(0.0, begun + given.at_least - time.monotonic()))
     return 0
+
+
+def _judge(spec: TrialSpec, given: argparse.Namespace, metrics: Path) -> list[float]:
+    """The value of every fold, written down one by one."""
+    from headway.components.training.trials import Trials
+
+    trials = Trials(spec)
+    setting, params = trials.setting, _params(given, spec)
+    if spec.code_digest not in (None, setting.code_digest):
+        raise HeadwayError(
+            "trial.other_code",
+            "The trial's image holds other code than the step that started it.",
+            value=setting.code_digest,
+            remedy="Give the trials the step's own image.",
+        )
+    values: list[float] = []
+    for fold in range(setting.folds):
+        values.append(trials.score(params, fold))
+        line = {
+            "timestamp": format_time(now()),
+            setting.objective: repr(sum(values) / len(values)),
+            f"fold_{fold + 1}": repr(values[-1]),
+            "fold": str(fold),
+            "code_digest": setting.code_digest,
+            "data_fingerprint": setting.data_fingerprint,
+        }
+        with metrics.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        if params and fold + 1 < setting.folds and falls_behind(values, read_bars(given.spec), setting.direction):
+            break
+    return values
+
+
+def _params(given: argparse.Namespace, spec: TrialSpec) -> dict[str, Any]:
+    params: dict[str, Any] = {}
+    for values, read in ((given.double, float), (given.int, int), (given.choice, json.loads)):
+        params.update({name: read(text) for name, _, text in (pair.partition("=") for pair in values)})
+    for name, _, text in (pair.partition("=") for pair in given.coded):
+        params[name] = spec.codings[name].decode(text)
+    return params
 
 
 def _own_stdout() -> TextIO:

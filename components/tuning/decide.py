@@ -42,14 +42,6 @@ def median_bars(trials: Sequence[Trial], folds: int) -> list[float]:
     return [float(np.median([np.mean(values[: fold + 1]) for values in done])) for fold in range(folds - 1)]
 
 
-def falls_behind(values: Sequence[float], bars: Sequence[float], direction: Direction) -> bool:
-    """Whether a trial's mean so far is worse than the bar after its last fold."""
-    if not values or len(values) > len(bars):
-        return False
-    mean, bar = float(np.mean(values)), bars[len(values) - 1]
-    return mean < bar if direction == "maximize" else mean > bar
-
-
 def gain(
     best: Trial, baseline: Trial, trials: Sequence[Trial], direction: Direction, test_to_train: float, confidence: float
 ) -> Gain:

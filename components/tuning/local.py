@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.estimators.trials import Setting, TrialSpec
+from headway.components._shared.estimators.trials import Setting, TrialSpec, falls_behind
 from headway.components._shared.estimators.tunings import Trial
 from headway.components._shared.times import parse_duration
 from headway.components.tuning.config import Study
-from headway.components.tuning.decide import falls_behind, median_bars
+from headway.components.tuning.decide import median_bars
 from headway.components.tuning.engines import Engine, Search
 from headway.components.tuning.sampling import suggest
 from headway.components.tuning.workers import Worker, WorkerLost

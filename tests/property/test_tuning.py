@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from headway.components._shared.artifacts import Feature
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.estimators.trials import CrossValidation
+from headway.components._shared.estimators.trials import CrossValidation, falls_behind
 from headway.components._shared.estimators.tunings import Trial
 from headway.components.training.folds import make_folds
 from headway.components.training.rows import Rows
@@ -24,7 +24,6 @@ from headway.components.tuning.decide import (
     MEDIAN_STARTUP,
     Direction,
     best_trial,
-    falls_behind,
     gain,
     median_bars,
     reached,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 
 from headway.components._shared.config import Config
+from headway.components._shared.estimators.codings import Coding
 
 Strategy = Literal["auto", "time", "group", "stratified", "random"]
 
@@ -29,8 +31,8 @@ class TrialSpec(Config):
     """A trial without its parameters.
 
     Attributes:
-        data: Folder of the training Dataset.
-        schema_path: File of its Schema.
+        data: Folder of the training Dataset; a relative one lies beside the file of this spec.
+        schema_path: File of its Schema; a relative one too.
         estimator: Import path.
         params: Parameters that every trial shares; the searched ones are laid over them.
         searched: Names of the searched parameters.
@@ -39,6 +41,8 @@ class TrialSpec(Config):
         cv: How the folds are made.
         rows: At most so many rows, evenly spaced in time; None for all.
         seed: Seed of everything random.
+        codings: How a search service writes the searched parameters.
+        code_digest: The code that a trial must run; None for any.
     """
 
     data: str
@@ -51,6 +55,8 @@ class TrialSpec(Config):
     cv: CrossValidation = CrossValidation()
     rows: int | None = Field(default=None, ge=2)
     seed: int = 0
+    codings: dict[str, Coding] = {}
+    code_digest: str | None = None
 
 
 class Setting(Config):
@@ -83,3 +89,11 @@ class Setting(Config):
     code_digest: str
     data_fingerprint: str
     schema_digest: str
+
+
+def falls_behind(values: Sequence[float], bars: Sequence[float], direction: Literal["maximize", "minimize"]) -> bool:
+    """Whether a trial's mean so far is worse than the bar after its last fold."""
+    if not values or len(values) > len(bars):
+        return False
+    mean, bar = sum(values) / len(values), bars[len(values) - 1]
+    return mean < bar if direction == "maximize" else mean > bar
