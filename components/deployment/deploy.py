@@ -101,7 +101,7 @@ def _deploy(
             reason=reason,
             engine=place.name,
             engine_reason=why,
-            endpoint=rollout.live.url if rollout.live else None,
+            endpoint=rollout.live.address.url if rollout.live else None,
             previous_digest=place.previous(),
             checks=tuple(rollout.checks),
             phases=tuple(rollout.phases),

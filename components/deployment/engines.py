@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
+from headway.components._shared.config import Config
 from headway.components._shared.errors import HeadwayError
 from headway.components.deployment.config import Serving
 
@@ -37,29 +39,79 @@ class Release:
 
 
 @dataclass(frozen=True)
+class Address:
+    """Where HTTP requests go.
+
+    Attributes:
+        url: Scheme, host, port, and a path if there is one; without a slash at the end.
+        headers: What every request must carry, such as `Host` for a gateway.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Deployed:
     """A version that runs.
 
     Attributes:
         model_digest: What it serves.
-        url: Where to reach it: the endpoint's address for the stable version, an address of its own for a candidate.
+        address: Straight at this version, whatever share of the traffic it has.
         as_asked: Whether it was started with the settings that are asked for now.
         revived: Whether the endpoint did not answer before this deployment, being stopped or dead.
     """
 
     model_digest: str
-    url: str
+    address: Address
     as_asked: bool = True
     revived: bool = False
 
 
+class Progress(Config):
+    """How far a rollout has come; kept with the endpoint, so that another step can finish what a vanished one left.
+
+    Attributes:
+        release: What is rolled out, as `Release` without its folder.
+        serving: The parameter `serving` that it was asked for with.
+        golden_uri: Where its golden rows are kept.
+        stable_digest: What had the traffic before; None for the first deployment.
+        begun: When the rollout began; its deadline counts from there.
+        step: Number of the rollout step that is under way, from 0.
+        step_begun: When that step began.
+        weight: Share of the traffic in percent that the candidate was given last.
+        failure: Why it is being rolled back; None while it goes forward.
+    """
+
+    schema_version: Literal[1] = 1
+    release: dict[str, str | float | None]
+    serving: dict[str, Any]
+    golden_uri: str
+    stable_digest: str | None
+    begun: str
+    step: int = 0
+    step_begun: str
+    weight: int = 0
+    failure: str | None = None
+
+
 class Engine(Protocol):
-    """A place that serves models."""
+    """A place that serves models. Every method may be called again after a kill at any point."""
 
     name: str
 
     def deploying(self) -> AbstractContextManager[None]:
-        """Keeps other deployments to this endpoint out, and clears away what a vanished one left."""
+        """Keeps other deployments to this endpoint out.
+
+        Raises:
+            HeadwayError: `endpoint.busy`.
+        """
+
+    def entrance(self) -> Address:
+        """Where callers reach the endpoint, whichever version answers."""
+
+    def cannot_split(self) -> str | None:
+        """Why the traffic cannot be split by weights here, in a sentence's words; None where it can."""
 
     def stable(self, release: Release) -> Deployed | None:
         """What has the traffic, brought back if it should run and does not; None where there is nothing to serve.
@@ -67,20 +119,53 @@ class Engine(Protocol):
         Where it is the very release that is to be deployed, its version and environment are noted.
         """
 
+    def candidate(self) -> Deployed | None:
+        """What a deployment before left beside the stable version, with or without traffic; None where nothing is.
+
+        `as_asked` is False where its settings are not those that are asked for now.
+        """
+
     def start(self, release: Release) -> Deployed:
-        """Starts a candidate beside the stable version, without traffic, and waits until it is ready."""
+        """Starts a candidate beside the stable version, without traffic, and waits until it is ready for real.
 
-    def shift(self, candidate: Deployed) -> Deployed:
-        """Gives the candidate the traffic without losing a request, and gives it back at the endpoint's address."""
+        A candidate of this release and these settings that runs already is adopted, with the traffic that it has.
 
-    def discard(self, candidate: Deployed) -> None:
-        """Ends a candidate that failed; the stable version is not touched."""
+        Raises:
+            HeadwayError: Why it does not come up; nothing of it is left.
+        """
+
+    def shift(self, candidate: Deployed, weight: int) -> None:
+        """Gives the candidate this percentage of the traffic, the stable version the rest; no request is lost.
+
+        Returns once it was observed that the entrance answers so. Only called where there is a stable version.
+        """
+
+    def promote(self, candidate: Deployed) -> Deployed:
+        """Makes the candidate, which has all the traffic by then, the stable version, and ends the one before it.
+
+        Where there is no stable version this is what first gives it traffic; returns once that was observed.
+        """
+
+    def withdraw(self, candidate: Deployed) -> None:
+        """Gives the traffic back to the stable version, sees that it answers, and ends the candidate.
+
+        Safe at any time, also twice, and where the candidate is already gone.
+        """
 
     def log_end(self, candidate: Deployed) -> str:
         """The last lines that a candidate logged."""
 
+    def why_failed(self, candidate: Deployed) -> HeadwayError | None:
+        """What is wrong with a candidate by its processes or pods; None while nothing is."""
+
     def previous(self) -> str | None:
         """Digest of the release before the one that has the traffic, to roll back to."""
+
+    def progress(self) -> Progress | None:
+        """What `note` kept last."""
+
+    def note(self, progress: Progress | None) -> None:
+        """Keeps how far a rollout has come with the endpoint; None when it is over."""
 
 
 def choose_engine(asked: str, state_uri: str, model_name: str, serving: Serving) -> tuple[Engine, str]:

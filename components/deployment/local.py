@@ -23,7 +23,7 @@ from headway.components._shared.endpoints import (
 from headway.components._shared.endpoints.inference import DIGEST_HEADER
 from headway.components._shared.errors import HeadwayError
 from headway.components.deployment.config import Serving
-from headway.components.deployment.engines import Deployed, Release
+from headway.components.deployment.engines import Address, Deployed, Release
 
 log = logging.getLogger("headway")
 
@@ -85,7 +85,7 @@ class LocalEngine:
             log.warning(f"the stable version cannot be brought back: {error}")
             return None
         as_asked = backend.max_rows == self.serving.max_rows
-        return Deployed(backend.model_digest, record.url, as_asked=as_asked, revived=self._was_down)
+        return Deployed(backend.model_digest, Address(record.url), as_asked=as_asked, revived=self._was_down)
 
     def start(self, release: Release) -> Deployed:
         """Starts a server on a port of its own and waits until the model is ready.
@@ -106,7 +106,7 @@ class LocalEngine:
         backend = self._start_server(backend)
         url = f"http://127.0.0.1:{backend.port}"
         self._backends[url] = backend
-        return Deployed(backend.model_digest, url)
+        return Deployed(backend.model_digest, Address(url))
 
     def shift(self, candidate: Deployed) -> Deployed:
         """Points the router at the candidate, sees that it does, and lets the server before it finish.
@@ -115,7 +115,7 @@ class LocalEngine:
             HeadwayError: `deployment.server_slow`, `deployment.server_died`: the address does not answer with the
                 candidate; stable is back.
         """
-        before, backend = read_endpoint(self.folder), self._backends[candidate.url]
+        before, backend = read_endpoint(self.folder), self._backends[candidate.address.url]
         older = before and (before.previous if before.current.model_digest == backend.model_digest else before.current)
         record = Endpoint(model_name=self.model_name, port=self._port, current=backend, previous=older)
         write_endpoint(self.folder, record)
@@ -127,15 +127,15 @@ class LocalEngine:
             raise
         if before is not None and before.current.process != backend.process:
             processes.stop(self.folder, before.current.process, grace_s=self.serving.drain_timeout_s)
-        return Deployed(backend.model_digest, record.url, revived=self._was_down)
+        return Deployed(backend.model_digest, Address(record.url), revived=self._was_down)
 
     def discard(self, candidate: Deployed) -> None:
         """Ends the candidate."""
-        processes.stop(self.folder, self._backends[candidate.url].process, grace_s=1)
+        processes.stop(self.folder, self._backends[candidate.address.url].process, grace_s=1)
 
     def log_end(self, candidate: Deployed) -> str:
         """The last lines that the candidate logged."""
-        return processes.last_lines(self.folder, self._backends[candidate.url].process)
+        return processes.last_lines(self.folder, self._backends[candidate.address.url].process)
 
     def previous(self) -> str | None:
         """Digest of the release before this one."""

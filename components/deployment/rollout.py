@@ -55,7 +55,7 @@ class Rollout:
         with self._phase("look at the stable version") as note:
             stable = self.engine.stable(self.release)
             how = "was started again" if stable and stable.revived else "serves"
-            note.append(f"{stable.model_digest[:12]} {how} at {stable.url}" if stable else "nothing serves")
+            note.append(f"{stable.model_digest[:12]} {how} at {stable.address.url}" if stable else "nothing serves")
         if stable and stable.model_digest == digest and stable.as_asked and self._still_right(stable):
             self.live = stable
             self.reason = (
@@ -68,13 +68,13 @@ class Rollout:
             candidate = self.engine.start(self.release)
             note.append(f"{digest[:12]} is ready, without traffic")
         try:
-            for check in run_checks(candidate.url, self.release.model_name, self.golden, self.serving):
+            for check in run_checks(candidate.address.url, self.release.model_name, self.golden, self.serving):
                 self._note_check(check)
                 if not check.passed:
                     raise failure(check, self.engine.log_end(candidate))
             with self._phase("shift the traffic") as note:
                 self.live = self.engine.shift(candidate)
-                note.append(f"{self.live.url} answers with {digest[:12]}")
+                note.append(f"{self.live.address.url} answers with {digest[:12]}")
         except HeadwayError:
             self.engine.discard(candidate)
             raise
@@ -87,14 +87,14 @@ class Rollout:
         """A shell command that asks the endpoint about the first golden row."""
         if self.live is None:
             return None
-        url = f"{self.live.url}/v2/models/{self.release.model_name}/infer"
+        url = f"{self.live.address.url}/v2/models/{self.release.model_name}/infer"
         body = json.dumps(json.loads(self.golden.part(0, 1).request()), separators=(",", ":"))
         return f"curl -s {url} -H 'content-type: application/json' -d {shlex.quote(body)}"
 
     def _still_right(self, stable: Deployed) -> bool:
         """Whether what has the traffic answers the golden rows as the evaluation says."""
         with self._phase("ask it for the golden rows") as note:
-            check = golden_rows(Caller(stable.url, self.release.model_name), self.golden, self.serving)
+            check = golden_rows(Caller(stable.address.url, self.release.model_name), self.golden, self.serving)
             note.append(check.value)
         if check.passed:
             self.checks.append(check)
