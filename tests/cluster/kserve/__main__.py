@@ -1,0 +1,83 @@
+"""`python -m tests.cluster.kserve`: the stand-in until it is told to stop; says where its gateway is once it works."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from httpx2 import HTTPError
+from lightkube import KubeConfig
+
+from tests.cluster.kserve.api import Api
+from tests.cluster.kserve.controller import Controller
+from tests.cluster.kserve.gateway import Gateway
+from tests.cluster.kserve.install import install, missing
+from tests.cluster.kserve.webhook import Webhook
+
+SCHEMAS = Path(__file__).resolve().parents[4] / "shared/crds"
+
+
+def main() -> int:
+    """Runs until SIGTERM; gives 1 with a line when something that it needs is not here."""
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.kserve", description=__doc__)
+    parser.add_argument("--kubeconfig", default=os.environ.get("KUBECONFIG"), help="the cluster")
+    parser.add_argument("--schemas", type=Path, default=SCHEMAS, help="folder of KServe's schemas, kserve_*.json")
+    parser.add_argument("--port", type=int, default=8088, help="the gateway's port")
+    parser.add_argument("--lag", type=float, default=2.0, help="seconds until the gateway serves a change")
+    options = parser.parse_args()
+    why_not = "KUBECONFIG is not set" if options.kubeconfig is None else missing(options.schemas)
+    if why_not:
+        print(why_not, file=sys.stderr)
+        return 1
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    for noisy in ("httpx2", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    api = Api(options.kubeconfig)
+    address = own_address(options.kubeconfig)
+    install(api, options.schemas)
+    with tempfile.TemporaryDirectory() as folder:
+        gateway = Gateway(api, address, options.port, Path(folder), options.lag)
+        webhook = Webhook(api, address, Path(folder))
+        try:
+            gateway.install()
+            webhook.start()
+            print(f"http://{address}:{options.port}", flush=True)
+            run(api, gateway, stopped)
+        finally:
+            webhook.stop()
+            gateway.stop()
+    return 0
+
+
+def run(api: Api, gateway: Gateway, stopped: threading.Event) -> None:
+    """Looks at everything twice a second and outlives an API server that does not answer."""
+    controller = Controller(api)
+    while not stopped.wait(0.4):
+        for tick in (controller.tick, gateway.tick):
+            try:
+                tick()
+            except HTTPError as error:
+                logging.getLogger("kserve").info("%s: %s", type(error).__name__, error)
+
+
+def own_address(kubeconfig: str) -> str:
+    """The address of this machine on its way to the API server, by which that and the pods reach it."""
+    server = urlsplit(KubeConfig.from_file(kubeconfig).get().cluster.server)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((server.hostname, server.port or 443))
+        return str(probe.getsockname()[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""What must be in the cluster before the stand-in can work: KServe's and the Gateway API's kinds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import yaml
+
+from tests.cluster.kserve.api import Api, Object, head
+from tests.cluster.kserve.objects import DOMAIN, GATEWAY
+
+GATEWAY_API = "sigs.k8s.io/gateway-api@v1.4.0"
+KSERVE_KINDS = ("inferenceservices", "servingruntimes", "clusterservingruntimes")
+GATEWAY_KINDS = ("gatewayclasses", "gateways", "httproutes")
+
+
+def missing(schemas: Path) -> str | None:
+    """Why the kinds cannot be installed here, or None."""
+    if not schemas.is_dir():
+        return "KServe's schemas are not beside the checkout"
+    if shutil.which("go") is None:
+        return "there is no Go to fetch the Gateway API's schemas"
+    return None if shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin") else "there is no nginx"
+
+
+def install(api: Api, schemas: Path) -> None:
+    """Makes the kinds, KServe's namespace and what its configuration says; waits until the kinds are served."""
+    kinds = [json.loads((schemas / f"kserve_{kind}.json").read_text()) for kind in KSERVE_KINDS]
+    kinds += [yaml.safe_load(path.read_text()) for path in _gateway_api()]
+    for kind in kinds:
+        kind.pop("status", None)
+        if api.get("CustomResourceDefinition", None, kind["metadata"]["name"]) is None:
+            api.apply(kind)
+    for kind in kinds:
+        _wait_until_served(api, kind["metadata"]["name"])
+    api.apply({**head("Namespace"), "metadata": {"name": GATEWAY[0]}})
+    settings = {
+        "deploy": {"defaultDeploymentMode": "Standard"},
+        "ingress": {"enableGatewayApi": True, "kserveIngressGateway": "/".join(GATEWAY), "ingressDomain": DOMAIN},
+    }
+    api.apply(
+        {
+            **head("ConfigMap"),
+            "metadata": {"name": "inferenceservice-config", "namespace": GATEWAY[0]},
+            "data": {key: json.dumps(value) for key, value in settings.items()},
+        }
+    )
+
+
+def _gateway_api() -> list[Path]:
+    told = subprocess.run(["go", "mod", "download", "-json", GATEWAY_API], capture_output=True, text=True, check=True)
+    folder = Path(json.loads(told.stdout)["Dir"], "config/crd/standard")
+    return [folder / f"gateway.networking.k8s.io_{kind}.yaml" for kind in GATEWAY_KINDS]
+
+
+def _wait_until_served(api: Api, name: str) -> None:
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        found: Object = api.get("CustomResourceDefinition", None, name) or {}
+        conditions = found.get("status", {}).get("conditions") or []
+        if any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"{name} is not established")

@@ -1,0 +1,121 @@
+"""The webhooks, served over TLS from this machine, so that a dry run refuses what KServe's would."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+import ssl
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.cluster.kserve.api import Api, Object, head
+from tests.cluster.kserve.rules import defaulted, problem
+
+NAME = "inferenceservice.serving.kserve.io"
+_SERVER = "inferenceservice.kserve-webhook-server"
+
+
+class Webhook:
+    """Both webhooks, from start to stop.
+
+    Args:
+        api: The cluster.
+        address: Where the API server reaches this machine.
+        folder: For key and certificate.
+    """
+
+    def __init__(self, api: Api, address: str, folder: Path) -> None:
+        self._api = api
+        certificate = _certificate(address, folder)
+        self._server = ThreadingHTTPServer((address, 0), _Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "tls.pem")
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self._url = f"https://{address}:{self._server.server_port}"
+        self._bundle = base64.b64encode(certificate).decode()
+
+    def start(self) -> None:
+        """Serves, and tells the API server."""
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._api.apply(self._configuration("MutatingWebhookConfiguration", "defaulter", "/mutate"))
+        self._api.apply(self._configuration("ValidatingWebhookConfiguration", "validator", "/validate"))
+
+    def stop(self) -> None:
+        """Takes the webhooks out of the API server's way."""
+        for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
+            self._api.delete(kind, None, NAME)
+        self._server.shutdown()
+
+    def _configuration(self, kind: str, role: str, path: str) -> Object:
+        rule = {
+            "apiGroups": ["serving.kserve.io"],
+            "apiVersions": ["v1beta1"],
+            "operations": ["CREATE", "UPDATE"],
+            "resources": ["inferenceservices"],
+        }
+        webhook = {
+            "name": f"{_SERVER}.{role}",
+            "clientConfig": {"url": self._url + path, "caBundle": self._bundle},
+            "rules": [rule],
+            "failurePolicy": "Fail",
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        }
+        return {**head(kind), "metadata": {"name": NAME}, "webhooks": [webhook]}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["request"]
+        answer: dict[str, Any] = {"uid": request["uid"], "allowed": True}
+        if self.path == "/mutate":
+            patch = [
+                {"op": "replace", "path": f"/{part}", "value": defaulted(request["object"])[part]} for part in _PARTS
+            ]
+            answer |= {"patchType": "JSONPatch", "patch": base64.b64encode(json.dumps(patch).encode()).decode()}
+        else:
+            found = problem(request["object"], request.get("oldObject"))
+            if found:
+                answer |= {"allowed": False, "status": {"code": 403, "message": found, "reason": "Forbidden"}}
+        body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Says nothing."""
+
+
+_PARTS = ("metadata", "spec")
+
+
+def _certificate(address: str, folder: Path) -> bytes:
+    """Writes key and certificate to tls.pem; gives the certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kserve-stand-in")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    (folder / "tls.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, *plain) + pem)
+    return pem
