@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from headway.components._shared.config import Config
+from headway.components.deployment.kserve.config import KServe
 
 
 class LatencyGate(Config):
@@ -36,6 +37,7 @@ class Serving(Config):
         start_timeout_s: Time for the candidate to come up.
         drain_timeout_s: Time for the server before it to finish the requests that it has.
         busy_timeout_s: Time to wait for another deployment to the same endpoint.
+        kserve: How pods, storage and gateway are to be, for the engine `kserve`.
     """
 
     port: int = Field(default=0, ge=0, le=65535)
@@ -45,3 +47,4 @@ class Serving(Config):
     start_timeout_s: float = Field(default=60, gt=0)
     drain_timeout_s: float = Field(default=30, gt=0)
     busy_timeout_s: float = Field(default=180, ge=0)
+    kserve: KServe | None = None

@@ -1,0 +1,1 @@
+"""The engine `kserve`: releases behind an InferenceService and the weights of its HTTPRoute."""

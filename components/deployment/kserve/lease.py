@@ -1,0 +1,164 @@
+"""One deployment at a time to an endpoint, and what is remembered of it: a Lease with the record in an annotation.
+
+The record is not kept on the InferenceService, since KServe copies its annotations into every pod's template: each
+note would replace the pods.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from headway.components._shared.config import Config, parse
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.kubernetes import Cluster
+from headway.components._shared.kubernetes.kinds import LEASE
+from headway.components.deployment.engines import Progress
+from headway.components.deployment.kserve.manifest import Version
+
+log = logging.getLogger("headway")
+
+RECORD = "headway/record"
+HISTORY = 10
+_DURATION_S = 20
+_RENEW_S = 5.0
+_POLL_S = 0.5
+
+
+class Record(Config):
+    """What is remembered of an endpoint.
+
+    Attributes:
+        stable: What has the traffic.
+        candidate: What runs beside it, or is about to.
+        history: What had the traffic before, the newest first.
+        progress: Of the rollout that is under way.
+    """
+
+    schema_version: Literal[1] = 1
+    stable: Version | None = None
+    candidate: Version | None = None
+    history: tuple[Version, ...] = ()
+    progress: Progress | None = None
+
+
+class EndpointLease:
+    """The Lease of one endpoint.
+
+    Args:
+        cluster: Where.
+        endpoint: Its name.
+        patience_s: How long another deployment is waited for.
+    """
+
+    def __init__(self, cluster: Cluster, endpoint: str, patience_s: float) -> None:
+        self.name = f"headway-{endpoint}"
+        self._cluster = cluster
+        self._endpoint = endpoint
+        self._patience_s = patience_s
+        self._holder = f"{os.environ.get('HOSTNAME', 'headway')}-{uuid.uuid4().hex[:8]}"
+        self._lock = threading.Lock()
+
+    def read(self) -> Record:
+        """The record; an empty one where there is none."""
+        found = self._cluster.get(LEASE, self.name)
+        text = ((found or {}).get("metadata", {}).get("annotations") or {}).get(RECORD)
+        return parse(Record, json.loads(text), parameter="record") if text else Record()
+
+    def write(self, record: Record) -> None:
+        """Replaces the record; only while the lease is held.
+
+        Raises:
+            HeadwayError: `endpoint.busy`: another deployment has taken the lease meanwhile.
+        """
+        self._update(record)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps every other deployment to this endpoint out.
+
+        Raises:
+            HeadwayError: `endpoint.busy`.
+        """
+        self._take()
+        over = threading.Event()
+        renewal = threading.Thread(target=self._renew, args=(over,), daemon=True)
+        renewal.start()
+        try:
+            yield
+        finally:
+            over.set()
+            renewal.join()
+            with contextlib.suppress(HeadwayError):  # it runs out by itself
+                self._update(holder="")
+
+    def _take(self) -> None:
+        """Takes a lease that is free, or whose holder has shown no sign of life while we watched."""
+        end = time.monotonic() + self._patience_s
+        seen, since = None, time.monotonic()
+        while True:
+            found = self._cluster.get(LEASE, self.name)
+            spec = (found or {}).get("spec") or {}
+            if (spec.get("holderIdentity"), spec.get("renewTime")) != seen:
+                seen, since = (spec.get("holderIdentity"), spec.get("renewTime")), time.monotonic()
+            if not spec.get("holderIdentity") or time.monotonic() - since > _DURATION_S:
+                try:
+                    self._write(found or {**LEASE.head, "metadata": {"name": self.name}}, self._holder)
+                    return
+                except HeadwayError as error:
+                    if error.code not in ("kubernetes.conflict", "kubernetes.exists"):
+                        raise
+            if time.monotonic() > end:
+                raise self._busy(str(spec.get("holderIdentity")))
+            time.sleep(_POLL_S)
+
+    def _renew(self, over: threading.Event) -> None:
+        while not over.wait(_RENEW_S):
+            try:
+                self._update()
+            except HeadwayError as error:
+                log.warning(f"the lease {self.name} could not be renewed: {error.message}")
+
+    def _update(self, record: Record | None = None, holder: str | None = None) -> None:
+        """Writes the lease as long as it is ours, whoever else has touched the object."""
+        with self._lock:
+            while True:
+                found = self._cluster.get(LEASE, self.name)
+                held_by = ((found or {}).get("spec") or {}).get("holderIdentity")
+                if found is None or held_by != self._holder:
+                    raise self._busy(str(held_by))
+                if record is not None:
+                    annotations = found["metadata"].get("annotations") or {}
+                    content = json.dumps(record.model_dump(mode="json"), sort_keys=True)
+                    found["metadata"]["annotations"] = {**annotations, RECORD: content}
+                try:
+                    self._write(found, self._holder if holder is None else holder)
+                    return
+                except HeadwayError as error:
+                    if error.code != "kubernetes.conflict":
+                        raise
+
+    def _write(self, manifest: dict[str, Any], holder: str) -> None:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        spec = {"holderIdentity": holder, "leaseDurationSeconds": _DURATION_S, "renewTime": now}
+        lease = {**LEASE.head, "metadata": manifest["metadata"], "spec": spec}
+        if "resourceVersion" in manifest["metadata"]:
+            self._cluster.replace(lease)
+        else:
+            self._cluster.create(lease)
+
+    def _busy(self, holder: str) -> HeadwayError:
+        return HeadwayError(
+            "endpoint.busy",
+            f"Another deployment to {self._endpoint} is under way.",
+            value=holder,
+            remedy="Let it end; serving.busy_timeout_s is how long to wait for it.",
+        )

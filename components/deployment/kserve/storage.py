@@ -1,0 +1,35 @@
+"""Under which address a serving pod finds a release."""
+
+from __future__ import annotations
+
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.storage import local_folder
+
+SCHEMES = ("gs", "s3", "pvc")
+
+
+def storage_uri(release_uri: str, state_uri: str, seen_as: str | None) -> str:
+    """The address of a release's model folder for KServe's storage initializer.
+
+    Args:
+        release_uri: The release, below `state_uri`.
+        state_uri: The state folder as the step sees it.
+        seen_as: The state folder as a serving pod sees it, where that differs.
+
+    Raises:
+        HeadwayError: `deployment.storage_unreachable`: no pod can read that address.
+    """
+    below = release_uri.removeprefix(state_uri.rstrip("/")).strip("/")
+    root = (seen_as or state_uri).rstrip("/")
+    if root.startswith("minio://"):  # what KFP calls its own store; KServe knows the protocol only
+        root = "s3://" + root.removeprefix("minio://")
+    scheme = root.partition("://")[0]
+    if local_folder(root) is not None or scheme not in SCHEMES:
+        raise HeadwayError(
+            "deployment.storage_unreachable",
+            "A serving pod cannot read this address.",
+            value=root,
+            remedy="Give state_uri as gs:// or s3://; for a folder on a mounted volume, say in "
+            "serving.kserve.storage_uri what pods call it: pvc://claim/path.",
+        )
+    return f"{root}/{below}/model"

@@ -1,0 +1,339 @@
+"""The engine `kserve` without a cluster: what it would apply, what it makes of what a cluster says."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from headway.components._shared.config import parse
+from headway.components._shared.errors import HeadwayError
+from headway.components.deployment.config import Serving
+from headway.components.deployment.engines import Release
+from headway.components.deployment.kserve import routes
+from headway.components.deployment.kserve.capabilities import Capabilities, cannot_split
+from headway.components.deployment.kserve.config import KServe
+from headway.components.deployment.kserve.lease import Record
+from headway.components.deployment.kserve.manifest import elsewhere, inference_service, version_of
+from headway.components.deployment.kserve.reasons import Evidence, reason
+from headway.components.deployment.kserve.rules import broken_rules, check, storage_uri_of
+from headway.components.deployment.kserve.storage import storage_uri
+
+A, B = "a" * 64, "b" * 64
+
+
+def release(digest=A, **changes):
+    told = {"version": "3", "environment": "dev", "manifest_sha256": "m" * 64, "threshold": 0.25}
+    told |= {"model_name": "flights", "folder": Path("/nowhere"), "uri": f"s3://b/state/releases/flights/{digest}"}
+    return Release(model_digest=digest, **{**told, **changes})
+
+
+def version(digest=A, *, serving=None, **kserve):
+    given = release(digest)
+    uri = storage_uri(given.uri, "s3://b/state", None)
+    return version_of(given, uri, serving or Serving(), parse(KServe, kserve, parameter="kserve"))
+
+
+# The manifest.
+
+
+def test_the_pods_run_our_server_on_the_release_that_the_verdict_is_about():
+    service = inference_service("flights", version())
+    container = service["spec"]["predictor"]["containers"][0]
+    assert container["command"] == ["python", "-m", "headway.components.serving"]
+    given = dict(zip(container["args"][::2], container["args"][1::2], strict=True))
+    assert given["--manifest-sha256"] == "m" * 64
+    assert (given["--threshold"], given["--model-name"]) == ("0.25", "flights")
+    assert storage_uri_of(service["spec"]["predictor"]) == f"s3://b/state/releases/flights/{A}/model"
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+def test_a_manifest_depends_on_nothing_but_its_inputs():
+    assert inference_service("flights", version()) == inference_service("flights", version())
+    assert version().name != version(B).name
+    assert version().name != version(resources={"memory": "2Gi"}).name
+    assert version(serving=Serving(max_rows=5)).name != version().name
+
+
+def test_what_stands_in_the_metadata_is_the_same_for_every_version_since_it_would_replace_the_pods_of_all():
+    versions = [version(), version(B, min_replicas=3, storage_secret="minio", node_selector={"pool": "x"})]
+    assert len({json.dumps(inference_service("flights", v)["metadata"], sort_keys=True) for v in versions}) == 1
+    both = inference_service("flights", versions[0], versions[1], 50)
+    assert both["metadata"] == inference_service("flights", versions[0])["metadata"]
+
+
+def test_a_candidate_at_zero_percent_has_a_pod_all_the_same():
+    service = inference_service("flights", version(), version(B), 0)
+    (canary,) = service["spec"]["canary"]
+    assert (canary["trafficPercent"], canary["predictor"]["minReplicas"]) == (0, 1)
+    assert "maxReplicas" not in canary["predictor"]
+
+
+def test_the_pods_of_a_candidate_stay_the_same_when_it_becomes_the_stable_version():
+    old, new = version(), version(B, min_replicas=2)
+    canary = inference_service("flights", old, new, 100)["spec"]["canary"][0]["predictor"]
+    promoted = inference_service("flights", new)["spec"]["predictor"]
+    pods = ("name", "containers", "annotations", "volumes", "terminationGracePeriodSeconds")
+    assert {key: canary[key] for key in pods} == {key: promoted[key] for key in pods}
+
+
+def test_the_stable_version_keeps_its_pods_while_a_candidate_runs_though_kserve_takes_the_candidates_off():
+    old, new = version(min_replicas=3, max_replicas=3), version(B, min_replicas=2)
+    spec = inference_service("flights", old, new, 10)["spec"]
+    assert spec["canary"][0]["predictor"]["minReplicas"] == 2
+    assert spec["predictor"]["minReplicas"] - 2 == 3
+    assert spec["predictor"]["maxReplicas"] >= spec["predictor"]["minReplicas"]
+
+
+def test_other_settings_for_the_same_model_are_told_apart_but_another_spelling_of_the_address_is_not():
+    one = version()
+    assert not one.same_as(version(resources={"cpu": "1"}))
+    again = elsewhere(one)
+    assert again.same_as(one)
+    assert again.name != one.name
+    assert storage_uri_of(again.predictor) == storage_uri_of(one.predictor) + "/"
+    assert elsewhere(again).storage_uri == one.storage_uri
+
+
+def test_a_first_version_has_no_way_in_until_it_was_checked():
+    label = "networking.kserve.io/visibility"
+    assert inference_service("flights", version(), dark=True)["metadata"]["labels"][label] == "cluster-local"
+    assert label not in inference_service("flights", version())["metadata"]["labels"]
+
+
+def test_scaling_is_written_as_kserve_wants_it():
+    hpa = inference_service("flights", version(max_replicas=5, autoscaling={"metric": "memory"}))
+    assert hpa["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "hpa"
+    assert hpa["spec"]["predictor"]["scaleMetric"] == "memory"
+    query = {"kind": "keda", "server": "http://prometheus:9090", "query": "sum(x)", "target": 0.25}
+    keda = version(max_replicas=5, autoscaling=query)
+    metric = inference_service("flights", keda)["spec"]["predictor"]["autoScaling"]["metrics"][0]["external"]
+    assert metric["target"] == {"type": "Value", "value": "0.25"}
+    while_a_canary_runs = inference_service("flights", keda, version(B), 10)
+    assert while_a_canary_runs["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"max_replicas": 3}, "max_replicas needs autoscaling"),
+        ({"min_replicas": 3, "max_replicas": 2}, "max_replicas is less than min_replicas"),
+        ({"autoscaling": {"kind": "keda"}}, "keda needs server, query and target"),
+        ({"resources": {"memory": "lots"}}, "serving.kserve.resources.memory"),
+        ({"gateway": "gateway.example"}, "serving.kserve.gateway"),
+        ({"min_replica": 2}, "did you mean 'min_replicas'"),
+    ],
+)
+def test_a_wrong_setting_is_named(given, said):
+    with pytest.raises(HeadwayError, match=r"config\.invalid") as error:
+        parse(Serving, {"kserve": given}, parameter="serving")
+    assert said in str(error.value)
+
+
+# Storage.
+
+
+def test_the_store_that_kfp_calls_minio_is_an_s3_store():
+    uri = storage_uri("/mnt/state/releases/flights/d", "/mnt/state", "minio://mlpipeline/state")
+    assert uri == "s3://mlpipeline/state/releases/flights/d/model"
+    uri = storage_uri("/mnt/state/releases/flights/d", "/mnt/state/", "pvc://claim/")
+    assert uri == "pvc://claim/releases/flights/d/model"
+
+
+@pytest.mark.parametrize("root", ["/mnt/state", "file:///mnt/state", "ftp://host/state"])
+def test_an_address_that_no_pod_can_read_is_refused(root):
+    with pytest.raises(HeadwayError) as error:
+        storage_uri(f"{root}/releases/flights/d", root, None)
+    assert error.value.code == "deployment.storage_unreachable"
+    assert "serving.kserve.storage_uri" in error.value.remedy
+
+
+# Rules.
+
+
+def test_our_own_manifests_break_no_rule():
+    first, longest = version(), "m" * 31
+    check(inference_service("flights", first))
+    check(inference_service(longest, first, version(B, min_replicas=2), 100))
+    check(inference_service("flights", elsewhere(first), first, 0))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s: s["metadata"].update(name="flights-"), "must be a-z"),
+        (lambda s: s["metadata"].update(name="m" * 40), "longer than 63"),
+        (lambda s: s["metadata"]["annotations"].pop("serving.kserve.io/deploymentMode"), "deploymentMode: Standard"),
+        (lambda s: s["spec"]["canary"][0].update(trafficPercent=101), "add up to 100"),
+        (lambda s: s["spec"]["canary"][0]["predictor"].update(name=s["spec"]["predictor"]["name"]), "name of its own"),
+        (lambda s: s["spec"]["canary"][0]["predictor"].update(maxReplicas=2), "may not set maxReplicas"),
+        (lambda s: s["spec"]["canary"][0]["predictor"].update(minReplicas=2), "more minReplicas"),
+        (lambda s: s["spec"]["predictor"].update(model={"name": "m"}), "exactly one of"),
+        (lambda s: s["spec"]["predictor"].update(minReplicas=3, maxReplicas=2), "contradict"),
+        (lambda s: s["spec"]["predictor"].update(logger={"url": "http://x"}), "logger.mode"),
+    ],
+)
+def test_what_the_webhook_would_refuse_is_refused_before_it_is_sent(change, said):
+    service = json.loads(json.dumps(inference_service("flights", version(), version(B), 50)))
+    change(service)
+    assert any(said in rule for rule in broken_rules(service))
+    with pytest.raises(HeadwayError) as error:
+        check(service)
+    assert error.value.code == "deployment.manifest_refused"
+
+
+# Capabilities.
+
+ROUTE = {"spec": {"rules": []}}
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"serves": False}, "no KServe"),
+        ({"routes": False}, "no Gateway API"),
+        ({"canary": False}, "came with 0.21"),
+        ({"mode": "Serverless"}, "Knative mode"),
+        ({"mode": "Standard", "route": None}, "has no HTTPRoute"),
+    ],
+)
+def test_a_cluster_that_cannot_split_traffic_is_told_why(found, said):
+    whole = {"serves": True, "routes": True, "canary": True, "mode": "Standard", "route": ROUTE}
+    assert cannot_split(Capabilities(**whole)) is None
+    assert said in cannot_split(Capabilities(**{**whole, **found}))
+
+
+# Routes.
+
+
+def test_the_shares_of_a_route_are_read_only_if_all_its_rules_agree():
+    def rule(one, two):
+        return {"backendRefs": [{"name": "old", "weight": one}, {"name": "new", "weight": two}]}
+
+    assert routes.weights({"spec": {"rules": [rule(3, 1)]}}) == {"old": 75, "new": 25}
+    assert routes.weights({"spec": {"rules": [rule(3, 1), rule(1, 1)]}}) == {}
+    assert routes.weights({"spec": {"rules": [{"backendRefs": [{"name": "old"}]}]}}) == {"old": 100}
+    assert routes.weights({"spec": {}}) == {}
+
+
+@pytest.mark.parametrize(
+    ("answers", "weight", "wanted"),
+    [
+        ({B: 10, A: 90}, 10, True),
+        ({B: 50, A: 50}, 10, False),
+        ({A: 100}, 10, False),
+        ({A: 40}, 0, True),
+        ({A: 39, B: 1}, 0, False),
+        ({B: 40}, 100, True),
+        ({B: 39, A: 1}, 100, False),
+        ({B: 10, A: 89, "status 503": 1}, 10, False),
+        ({}, 0, False),
+    ],
+)
+def test_a_weight_is_believed_when_the_answers_show_it(answers, weight, wanted):
+    assert routes.as_wanted(Counter(answers), B, A, weight) is wanted
+
+
+def test_a_small_weight_is_looked_at_for_long_enough_to_be_seen():
+    assert routes.requests_for(0) == routes.requests_for(100) == 40
+    assert routes.requests_for(10) == routes.requests_for(90) == 100
+    assert routes.requests_for(1) == 600
+
+
+def test_a_gateway_that_does_not_follow_a_route_says_why():
+    condition = {"type": "Accepted", "status": "False", "reason": "NotAllowedByListeners", "message": "no"}
+    assert routes.refusal({"status": {"parents": [{"conditions": [condition]}]}}) == (
+        "Accepted: NotAllowedByListeners no"
+    )
+    assert routes.refusal({}) is None
+
+
+# Reasons.
+
+
+def pod(container="kserve-container", *, state=None, last=None, init=False, conditions=()):
+    status = {"name": container, "ready": False, "image": "x:1", "state": state or {}, "lastState": last or {}}
+    return {
+        "metadata": {"name": "p"},
+        "status": {"initContainerStatuses" if init else "containerStatuses": [status], "conditions": conditions},
+    }
+
+
+def ended(message="", code=1, why="Error"):
+    return {"terminated": {"exitCode": code, "reason": why, "message": message}}
+
+
+def event(message, why="InternalError", about="flights", **more):
+    return {"involvedObject": {"name": about}, "type": "Warning", "reason": why, "message": message, **more}
+
+
+def found(*pods, events=(), deployment=True, conditions=(), logs=None):
+    there = {"status": {"conditions": list(conditions)}} if deployment else None
+    return reason(Evidence(service={}, deployment=there, pods=pods, events=events, logs=logs or {}))
+
+
+UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes: Insufficient memory."}
+QUOTA = {"type": "ReplicaFailure", "status": "True", "message": 'pods "x" is forbidden: exceeded quota: small'}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "code", "said"),
+    [
+        ([pod("storage-initializer", state=ended("404 Not Found"), init=True)], "storage", "404 Not Found"),
+        ([pod(state=ended("[model.changed] It differs."))], "layout", "[model.changed]"),
+        ([pod(state=ended("[model.library_missing] lightgbm"))], "version_mismatch", "lightgbm"),
+        ([pod(state=ended("Traceback\nValueError: x"))], "crash", "ValueError: x"),
+        ([pod(last=ended(code=137, why="OOMKilled"))], "oom", "memory"),
+        ([pod(state={"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}})], "image_pull", "x:1"),
+        ([pod(conditions=[UNSCHEDULABLE])], "unschedulable", "Insufficient memory"),
+    ],
+)
+def test_what_is_wrong_with_a_pod_gets_a_class_and_a_remedy(evidence, code, said):
+    error = found(*evidence)
+    assert error.code == f"deployment.{code}"
+    assert said in error.message
+    assert error.remedy
+
+
+def test_the_log_tells_what_the_state_of_a_container_does_not():
+    error = found(pod(state=ended()), logs={("p", "kserve-container"): "[model.not_a_model] No MLmodel."})
+    assert error.code == "deployment.layout"
+    assert "No MLmodel." in error.message
+
+
+def test_pods_that_cannot_be_made_are_a_reason():
+    assert found(conditions=[QUOTA]).code == "deployment.quota"
+    refused = {**QUOTA, "message": 'admission webhook "policy" denied the request'}
+    assert found(conditions=[refused]).code == "deployment.webhook"
+    account = {**QUOTA, "message": 'error looking up service account ns/x: serviceaccount "x" not found'}
+    assert found(conditions=[account]).code == "deployment.config"
+
+
+def test_what_kserve_could_not_do_is_read_from_its_events():
+    minio = event("StorageURI not supported: got minio://x")
+    assert found(events=[minio], deployment=False).code == "deployment.storage"
+    runtime = event("no runtime found to support predictor with model type: x")
+    assert found(events=[runtime], deployment=False).code == "deployment.no_runtime"
+    assert found(events=[event("cannot do it")], deployment=False).code == "deployment.service_refused"
+
+
+def test_a_healthy_service_has_no_reason_though_its_events_speak_of_conflicts():
+    conflict = event("Operation cannot be fulfilled: the object has been modified; please apply your changes")
+    assert found(events=[conflict], deployment=False) is None
+    assert found(pod(state={"running": {}})) is None
+
+
+def test_a_server_that_its_probe_kills_again_and_again_is_told_apart_from_one_that_crashes():
+    unhealthy = event("Startup probe failed: HTTP 503", "Unhealthy", "p", count=9)
+    killing = event("Container kserve-container failed startup probe, will be restarted", "Killing", "p")
+    error = found(pod(state={"running": {}}), events=[unhealthy, killing])
+    assert error.code == "deployment.probe"
+    assert found(pod(state={"running": {}}), events=[unhealthy]) is None
+
+
+# The record.
+
+
+def test_a_record_is_read_as_it_was_written():
+    record = Record(stable=version(), candidate=version(B), history=(version("c" * 64),))
+    assert parse(Record, json.loads(json.dumps(record.model_dump(mode="json"))), parameter="record") == record
