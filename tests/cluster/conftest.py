@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -13,7 +14,9 @@ import pytest
 from headway.components._shared import images
 from headway.components._shared.errors import HeadwayError
 from images import build
+from tests.cluster.kserve.address import own_address
 from tests.cluster.kube import Kube
+from tests.cluster.s3 import S3, running_s3
 
 TEST_CLUSTER = Path(__file__).resolve().parents[3] / "shared" / "cluster"
 HOME = Path(os.environ.get("CLUSTER_HOME", "/var/cache/headway-cluster"))
@@ -61,18 +64,44 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         return
     if not TEST_CLUSTER.is_dir():
         pytest.skip("no cluster: KUBECONFIG is not set and no test cluster is there")
+    if os.geteuid() != 0:
+        pytest.skip("no cluster: KUBECONFIG is not set and the test cluster needs root")
     tool, image = request.getfixturevalue("tool"), request.getfixturevalue("image")
     kube = Kube(str(HOME / "bin/kubectl"), str(HOME / "run/admin.kubeconfig"))
     was_up = kube.answers()
     _run(str(TEST_CLUSTER / "up"))
     for family in build.FAMILIES:
-        archive = tmp_path_factory.mktemp("archives") / f"{family}.tar"
-        build.save(tool, image(family), archive)
-        _run(str(TEST_CLUSTER / "load"), str(archive))
-        archive.unlink()
+        _load(tool, image(family), family, tmp_path_factory.mktemp("archives"))
     yield kube
     if not was_up:
         _run(str(TEST_CLUSTER / "down"))
+
+
+@pytest.fixture(scope="session")
+def kserve(cluster: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the gateway answers: HEADWAY_GATEWAY's of a real KServe, a stand-in's that runs, or one of our own."""
+    given = os.environ.get("HEADWAY_GATEWAY") or cluster.gateway()
+    if given:
+        yield given
+        return
+    log = tmp_path_factory.mktemp("kserve") / "log"
+    command = [sys.executable, "-m", "tests.cluster.kserve", f"--kubeconfig={cluster.kubeconfig}"]
+    with log.open("w") as stream:
+        process = subprocess.Popen(command, cwd=build.CHECKOUT, stdout=subprocess.PIPE, stderr=stream, text=True)
+    assert process.stdout
+    address = process.stdout.readline().strip()
+    if not address:
+        pytest.skip(f"no KServe, and no stand-in for it: {log.read_text().strip().rpartition(chr(10))[2]}")
+    yield address
+    process.terminate()
+    assert process.wait(30) == 0, log.read_text()[-3000:]
+
+
+@pytest.fixture(scope="session")
+def s3(cluster: Kube) -> Iterator[S3]:
+    """An S3 server on this machine that pods reach."""
+    with running_s3(own_address(cluster.kubeconfig)) as server:
+        yield server
 
 
 @pytest.fixture
@@ -88,6 +117,18 @@ def _prepare_machine() -> None:
     os.environ.setdefault("BUILDAH_ISOLATION", "chroot")  # a machine without the rights that runc asks for
     if os.geteuid() == 0:
         _run(str(TEST_CLUSTER / "setup"))
+
+
+def _load(tool: str, name: str, family: str, folder: Path) -> None:
+    """Imports an image into the test cluster, unless it is there: that takes as long as to build it."""
+    known, wanted = HOME / f"run/headway-{family}.id", build.image_id(tool, name)
+    if known.exists() and known.read_text() == wanted:
+        return
+    archive = folder / f"{family}.tar"
+    build.save(tool, name, archive)
+    _run(str(TEST_CLUSTER / "load"), str(archive))
+    archive.unlink()
+    known.write_text(wanted)
 
 
 def _local_base() -> str:

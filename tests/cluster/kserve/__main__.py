@@ -6,16 +6,14 @@ import argparse
 import logging
 import os
 import signal
-import socket
 import sys
 import tempfile
 import threading
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from httpx2 import HTTPError
-from lightkube import KubeConfig
 
+from tests.cluster.kserve.address import own_address
 from tests.cluster.kserve.api import Api
 from tests.cluster.kserve.controller import Controller
 from tests.cluster.kserve.gateway import Gateway
@@ -33,7 +31,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8088, help="the gateway's port")
     parser.add_argument("--lag", type=float, default=2.0, help="seconds until the gateway serves a change")
     options = parser.parse_args()
-    why_not = "KUBECONFIG is not set" if options.kubeconfig is None else missing(options.schemas)
+    why_not = missing(options.kubeconfig, options.schemas)
     if why_not:
         print(why_not, file=sys.stderr)
         return 1
@@ -69,14 +67,6 @@ def run(api: Api, gateway: Gateway, stopped: threading.Event) -> None:
                 tick()
             except HTTPError as error:
                 logging.getLogger("kserve").info("%s: %s", type(error).__name__, error)
-
-
-def own_address(kubeconfig: str) -> str:
-    """The address of this machine on its way to the API server, by which that and the pods reach it."""
-    server = urlsplit(KubeConfig.from_file(kubeconfig).get().cluster.server)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((server.hostname, server.port or 443))
-        return str(probe.getsockname()[0])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.cluster.kserve.api import Api, Object, head, name_of
 from tests.cluster.kserve.objects import GATEWAY
 
+NGINX_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin"  # not every PATH has the first
 CONTROLLER = "headway.test/nginx"
 NOBODY = "127.0.0.1:1"
 Endpoints = Mapping[tuple[str, str], Sequence[str]]
@@ -40,7 +41,7 @@ class Gateway:
         self._latest = self._render([], {})
         self._file = folder / "nginx.conf"
         self._file.write_text(self._latest)
-        program = shutil.which("nginx") or "/usr/sbin/nginx"
+        program = str(shutil.which("nginx", path=NGINX_PATH))
         self._nginx = subprocess.Popen(
             [program, "-p", str(folder), "-c", str(self._file), "-e", str(folder / "error.log")]
         )

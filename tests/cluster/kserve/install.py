@@ -10,7 +10,9 @@ from pathlib import Path
 
 import yaml
 
+from tests.cluster.kserve.address import own_address
 from tests.cluster.kserve.api import Api, Object, head
+from tests.cluster.kserve.gateway import NGINX_PATH
 from tests.cluster.kserve.objects import DOMAIN, GATEWAY
 
 GATEWAY_API = "sigs.k8s.io/gateway-api@v1.4.0"
@@ -18,13 +20,17 @@ KSERVE_KINDS = ("inferenceservices", "servingruntimes", "clusterservingruntimes"
 GATEWAY_KINDS = ("gatewayclasses", "gateways", "httproutes")
 
 
-def missing(schemas: Path) -> str | None:
-    """Why the kinds cannot be installed here, or None."""
+def missing(kubeconfig: str | None, schemas: Path) -> str | None:
+    """Why the stand-in cannot work here, or None."""
+    if kubeconfig is None:
+        return "KUBECONFIG is not set"
+    if own_address(kubeconfig).startswith("127."):
+        return "the cluster runs behind this machine's loopback and cannot reach it"
     if not schemas.is_dir():
         return "KServe's schemas are not beside the checkout"
     if shutil.which("go") is None:
         return "there is no Go to fetch the Gateway API's schemas"
-    return None if shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin") else "there is no nginx"
+    return None if shutil.which("nginx", path=NGINX_PATH) else "there is no nginx"
 
 
 def install(api: Api, schemas: Path) -> None:
