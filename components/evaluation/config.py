@@ -185,4 +185,5 @@ class Gates(RootModel[dict[Name, Annotated[Gate, Field(discriminator="kind")]]])
     @model_validator(mode="before")
     @classmethod
     def _kinds(cls, given: Any) -> Any:
-        return {name: _with_kind(gate) for name, gate in given.items()} if isinstance(given, dict) else given
+        """Also sorts: KFP brings the keys of a dict in any order, and a verdict's bytes depend on it."""
+        return {name: _with_kind(given[name]) for name in sorted(given, key=str)} if isinstance(given, dict) else given

@@ -71,7 +71,7 @@ def evaluate(
     kept = write_dataset({"golden": result.golden}, golden.path, footer)
     given = _verdict(result, asked, manifest_digest(model.path), kept.fingerprint)
     write_verdict(given, verdict.path)
-    write_report(result, given, report.path)
+    write_report(result, given, report.path, name)
     keep_report(report.path)
     describe(verdict, blessed=given.blessed, model_digest=manifest.model_digest)
     describe(

@@ -33,10 +33,17 @@ from headway.components.evaluation.result import Result
 from headway.components.evaluation.speed import OPERATIONAL, calls_to_bound_tail
 
 
-def write_report(result: Result, verdict: Verdict, path: str | Path) -> None:
-    """Writes the report of an evaluation as one self-contained HTML file."""
+def write_report(result: Result, verdict: Verdict, path: str | Path, name: str | None = None) -> None:
+    """Writes the report of an evaluation as one self-contained HTML file.
+
+    Args:
+        result: What was measured.
+        verdict: What was decided.
+        path: Where the file goes.
+        name: The model's name, if it has one.
+    """
     page = Page(
-        title=f"Evaluation of {result.manifest.target}",
+        title=f"Evaluation of {name or 'a model'} for {result.manifest.target}",
         lead=_lead(result, verdict),
         tone="good" if verdict.blessed else "bad",
         status="Blessed" if verdict.blessed else "Not blessed",

@@ -171,7 +171,8 @@ def _about_inputs(result: Result) -> Iterator[str]:
         yield f"{count:,} of {rows:,} rows {verb} a value of {feature} that training never saw."
     idle = [name for name, loss in result.manifest.importance.items() if loss <= 0]
     if idle:
-        yield f"Shuffling {_some(idle)} harmed nothing in training: each is a dependency without a use."
+        use = "it is a feature" if len(idle) == 1 else "they are features"
+        yield f"Shuffling {_some(idle)} harmed nothing in training: {use} that the model could do without."
     if result.manifest.data_fingerprint == result.data_fingerprint:
         yield "The adopted model came with this very data: if it learned from it, everything here is too good."
 
