@@ -33,7 +33,17 @@ FRAGILE = "tests.tabular_samples.Fragile"
 
 
 class EngineCases:
-    """Needs a fixture `engine`."""
+    """Needs a fixture `engine`.
+
+    Attributes:
+        always: What every study of this engine says.
+    """
+
+    always: Mapping[str, Any] = {}
+
+    def another(self, engine: Engine) -> Engine:
+        """One more engine of the same kind."""
+        return type(engine)()
 
     def search(self, engine: Engine, folder: Path, space: Mapping[str, Any] = SPACE, **given: Any) -> list[Trial]:
         """Runs a search and gives its trials."""
@@ -42,7 +52,7 @@ class EngineCases:
         deadline = given.pop("deadline", None)
         estimator = given.pop("estimator", CLASSIFIER)
         params = given.pop("params", {"max_iter": 5} if estimator == CLASSIFIER else {})
-        study = parse(Study, {"trials": 3, "parallel": 2, **given}, parameter="study")
+        study = parse(Study, {"trials": 3, "parallel": 2, **self.always, **given}, parameter="study")
         data, schema = stored(folder, customers(), customer_schema())
         spec = TrialSpec(
             data=data.path,
@@ -98,7 +108,7 @@ class EngineCases:
         whole = self.search(engine, tmp_path)
         kept: list[Trial] = []
         again = self.search(
-            type(engine)(), tmp_path, finished={trial.number: trial for trial in whole[:2]}, keep=kept.append
+            self.another(engine), tmp_path, finished={trial.number: trial for trial in whole[:2]}, keep=kept.append
         )
         assert [trial.params for trial in again] == [trial.params for trial in whole]
         assert [trial.folds for trial in again] == [trial.folds for trial in whole]

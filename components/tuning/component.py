@@ -43,12 +43,14 @@ def tune_model(
             (durations such as `30m`), `objective` (a scikit-learn scorer or an alias such as `rmse`), `cv`
             (`{"strategy": "auto|time|group|stratified|random", "folds": 3}`), `rows` (at most so many, evenly spaced
             in time), `class_weight` (as in train_model), `early_stopping` (`median` or `none`), `goal`,
-            `max_failed_share` (0.5), `sampler` (`tpe` or `random`), `confidence` (0.95), `resume` (true).
-        engine: `local` runs the trials in worker processes of this step; `auto` takes the engine that is there and
-            says which; `katib` is not available yet.
+            `max_failed_share` (0.5), `sampler` (`tpe`, `random`; with engine katib also `cmaes`, `sobol`), `confidence`
+            (0.95), `resume` (true), `pods` (with engine katib: `image`, `cpu`, `memory`, `environment`, `secrets`,
+            `volumes`, `node_selector`, ... of the trials' pods, where they differ from this step's).
+        engine: `local` runs the trials in worker processes of this step; `katib` as pods of a Katib Experiment, which
+            read their data from `state_uri`; `auto` takes Katib where it can be used and says which it took and why.
         seed: Seed of the suggestions, the folds and the estimator.
-        state_uri: Folder or `gs://` prefix where the run's records are kept; finished trials too, so that a step
-            that was killed goes on where it was.
+        state_uri: Folder, `gs://` or `s3://` prefix where the run's records are kept; finished trials too, so that a
+            step that was killed goes on where it was.
 
     Returns:
         tuning: JSON file with the best parameters, their gain with an interval, every trial, and the digests of code

@@ -86,6 +86,70 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         return dict(sorted(space.items()))
 
 
+class SecretKey(Config):
+    """One value of a Secret in the step's namespace.
+
+    Attributes:
+        secret: Name of the Secret.
+        key: Which of its values.
+    """
+
+    secret: str
+    key: str
+
+
+class Mount(Config):
+    """A volume of a trial's pod; name one of `claim`, `config_map` and `secret`.
+
+    Attributes:
+        path: Where it is mounted.
+        claim: PersistentVolumeClaim; several pods must be able to mount it at the same time.
+        config_map: ConfigMap, read-only.
+        secret: Secret, read-only.
+    """
+
+    path: str = Field(pattern="^/.+")
+    claim: str | None = None
+    config_map: str | None = None
+    secret: str | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Mount:
+        if len([name for name in (self.claim, self.config_map, self.secret) if name]) != 1:
+            raise ValueError("name one of claim, config_map and secret")
+        return self
+
+
+class Pods(Config):
+    """The pods of trials where these run in pods of their own. What is left out is as in the step's own pod.
+
+    Attributes:
+        image: Image of the trials; it must hold the step's code.
+        cpu: Request of each.
+        memory: Request and limit of each.
+        service_account: Whose rights they have.
+        environment: Variables, laid over the step's.
+        secrets: Variables that come from a Secret, such as `{"AWS_SECRET_ACCESS_KEY": {"secret": "s3", "key": "key"}}`.
+        volumes: Volumes beside the step's claims, ConfigMaps and Secrets.
+        image_pull_secrets: Secrets for the image's registry.
+        node_selector: Labels that a node must have, such as those of spot nodes.
+        tolerations: Taints that are tolerated, as Kubernetes writes them.
+        patience: How long a pod may wait for an image, a node or a volume, and the search for a sign of life.
+    """
+
+    image: str | None = None
+    cpu: str = "1"
+    memory: str = "2Gi"
+    service_account: str | None = None
+    environment: dict[str, str] = {}
+    secrets: dict[str, SecretKey] = {}
+    volumes: tuple[Mount, ...] = ()
+    image_pull_secrets: tuple[str, ...] = ()
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[dict[str, Any], ...] = ()
+    patience: Duration = "5m"
+
+
 class Study(Config):
     """How the search is done.
 
@@ -103,9 +167,10 @@ class Study(Config):
         early_stopping: `median` ends a trial that after some folds is worse than the median of the others there.
         goal: Stop as soon as a trial reaches this value of the objective.
         max_failed_share: Give up when more than this share of the trials has failed.
-        sampler: `tpe` learns from the trials before; `random` does not.
+        sampler: `tpe` learns from the trials before; `random` does not. With engine katib also `cmaes` and `sobol`.
         confidence: Of the gain's interval.
         resume: Adopt the finished trials of an earlier try of the same search in the same run.
+        pods: The trials' pods, with engine katib.
     """
 
     trials: int = Field(default=16, ge=1, le=1000)
@@ -119,6 +184,7 @@ class Study(Config):
     early_stopping: Literal["median", "none"] = "median"
     goal: float | None = None
     max_failed_share: float = Field(default=0.5, ge=0, le=1)
-    sampler: Literal["tpe", "random"] = "tpe"
+    sampler: Literal["tpe", "random", "cmaes", "sobol"] = "tpe"
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resume: bool = True
+    pods: Pods = Pods()

@@ -61,25 +61,32 @@ class Engine(ABC):
         """Stops whatever still runs. May be called twice, and at any time."""
 
 
-def choose_engine(name: str) -> tuple[Engine, str]:
+def choose_engine(name: str, study: Study, state_uri: str | None) -> tuple[Engine, str]:
     """The engine of that name and why it was taken.
 
     Raises:
-        HeadwayError: `tuning.engine_unknown`, `tuning.engine_unavailable`.
+        HeadwayError: `tuning.engine_unknown`, `tuning.sampler_unavailable`.
     """
+    from headway.components.tuning.katib import KatibEngine, reason_against_katib
     from headway.components.tuning.local import LocalEngine
 
-    if name == "local":
-        return LocalEngine(), "engine local, as asked"
-    if name == "auto":
-        return LocalEngine(), "engine local, the only one in this version"
     if name == "katib":
+        return KatibEngine(state_uri), "engine katib, as asked"
+    if name == "auto":
+        reason = reason_against_katib(study, state_uri)
+        if reason is None:
+            return KatibEngine(state_uri), "engine katib: this cluster has it"
+    elif name == "local":
+        reason = "as asked"
+    else:
         raise HeadwayError(
-            "tuning.engine_unavailable",
-            "The engine katib comes with the cluster engines, which this version does not have yet.",
-            value=name,
-            remedy="Use engine local or auto: the trials then run inside the step.",
+            "tuning.engine_unknown", f"There is no engine {name!r}.", value=name, remedy="Use auto, local or katib."
         )
-    raise HeadwayError(
-        "tuning.engine_unknown", f"There is no engine {name!r}.", value=name, remedy="Use auto, local or katib."
-    )
+    if study.sampler not in ("tpe", "random"):
+        raise HeadwayError(
+            "tuning.sampler_unavailable",
+            f"Engine local has no sampler {study.sampler!r} ({reason}).",
+            value=study.sampler,
+            remedy="Set study.sampler to tpe or random, or use engine katib in a cluster that has it.",
+        )
+    return LocalEngine(), f"engine local, {reason}" if name == "local" else f"engine local: {reason}"

@@ -28,7 +28,7 @@ class Memory:
             "params": spec.params,
             "seed": spec.seed,
             "space": {name: parameter.model_dump(mode="json") for name, parameter in space.items()},
-            "study": study.model_dump(mode="json", exclude={"timeout", "trial_timeout", "goal", "resume"}),
+            "study": study.model_dump(mode="json", exclude={"timeout", "trial_timeout", "goal", "resume", "pods"}),
             "setting": setting.model_dump(mode="json"),
         }
         digest = hashlib.sha256(dump_json(what)).hexdigest()

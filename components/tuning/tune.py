@@ -60,7 +60,7 @@ def tune(
         rows=plan.rows,
         seed=int(seed),
     )
-    runner, why = choose_engine(engine)
+    runner, why = choose_engine(engine, plan, state_uri)
     started = time.monotonic()
     with contextlib.closing(runner):
         setting = runner.open(spec, plan)
@@ -134,12 +134,15 @@ def _run(runner: Engine, search: Search) -> tuple[list[Trial], str]:
     trials: list[Trial] = []
     begun = time.monotonic()
     with contextlib.closing(runner.trials(search)) as coming:
-        for trial in coming:
-            trials.append(trial)
-            _tell(trial, trials, search, time.monotonic() - begun)
-            _give_up_if_hopeless(trials, study)
-            if reached(trial.value, study.goal, setting.direction):
-                return trials, f"ended at the goal {study.goal:g}"
+        try:
+            for trial in coming:
+                trials.append(trial)
+                _tell(trial, trials, search, time.monotonic() - begun)
+                _give_up_if_hopeless(trials, study)
+                if reached(trial.value, study.goal, setting.direction):
+                    return trials, f"ended at the goal {study.goal:g}"
+        except HeadwayError as error:
+            raise _Hopeless(error, trials) from None
     if best_trial(trials, setting.direction) is None:
         raise _Hopeless(_nothing_usable(trials, search), trials)
     if len(trials) == study.trials or not search.space:

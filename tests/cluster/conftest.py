@@ -98,6 +98,24 @@ def kserve(cluster: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session")
+def katib(cluster: Kube) -> Kube:
+    """A cluster with Katib; the test cluster gets one."""
+    if "experiments.kubeflow.org" in cluster.kubectl("get", "crd", "-o", "name"):
+        return cluster
+    if not TEST_CLUSTER.is_dir():
+        pytest.skip("no Katib: this cluster does not know the kind Experiment")
+    _run(str(TEST_CLUSTER / "katib-up"))
+    return cluster
+
+
+@pytest.fixture
+def katib_namespace(katib: Kube, namespace: str) -> str:
+    """A namespace of the test's own, in which Katib collects metrics."""
+    katib.kubectl("label", "namespace", namespace, "katib.kubeflow.org/metrics-collector-injection=enabled")
+    return namespace
+
+
+@pytest.fixture(scope="session")
 def s3(cluster: Kube) -> Iterator[S3]:
     """An S3 server on this machine that pods reach."""
     with running_s3(own_address(cluster.kubeconfig)) as server:

@@ -286,9 +286,12 @@ def test_an_unknown_objective_is_named_with_likely_ones(tmp_path: Path) -> None:
 
 
 def test_the_engine_is_chosen_and_said() -> None:
-    assert choose_engine("auto")[1] == "engine local, the only one in this version"
-    assert refused(lambda: choose_engine("katib")).startswith("tuning.engine_unavailable")
-    assert refused(lambda: choose_engine("spark")).startswith("tuning.engine_unknown")
+    study = Study()
+    assert choose_engine("auto", study, None)[1] == "engine local: this step runs in no cluster"
+    assert choose_engine("katib", study, None)[1] == "engine katib, as asked"
+    assert refused(lambda: choose_engine("spark", study, None)).startswith("tuning.engine_unknown")
+    sobol = Study(sampler="sobol")
+    assert refused(lambda: choose_engine("local", sobol, None)).startswith("tuning.sampler_unavailable")
 
 
 def test_a_hopeless_search_ends_early_and_leaves_its_report(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
-"""How a search service that knows only plain numbers and words writes a parameter's value, and what a trial reads in it."""
+"""How a search service that knows only plain numbers and words writes a parameter's value, and what that means."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -44,6 +45,14 @@ class Coding(Config):
             number = self.low + round(number) * self.step
         number = min(max(number, self.low), self.high)
         return round(number) if self.whole else number
+
+    def size(self) -> float:
+        """How many values there are; infinite for a range of numbers."""
+        if self.scale == "choice":
+            return len(self.choices)
+        if self.scale == "grid":
+            return math.floor((self.high - self.low) / self.step + 1e-9) + 1
+        return self.high - self.low + 1 if self.whole else math.inf
 
 
 def named_choices(values: Sequence[Any]) -> dict[str, Any]:

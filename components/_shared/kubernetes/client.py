@@ -102,6 +102,17 @@ class Cluster:
         kind = kind_of(manifest)
         return self._call("update", kind, lambda: _plain(self._client.replace(_resource(kind)(manifest))))
 
+    def annotate(self, kind: Kind, name: str, annotations: Mapping[str, str]) -> None:
+        """Sets annotations of an object and nothing else; no error if it is gone."""
+        from lightkube.types import PatchType
+
+        change = {"metadata": {"annotations": dict(annotations)}}
+
+        def call() -> None:
+            self._client.patch(_resource(kind), name, change, patch_type=PatchType.MERGE)
+
+        self._call("patch", kind, call, absent=None)
+
     def delete(self, kind: Kind, name: str) -> bool:
         """Deletes in the background what it owns too; returns whether there was anything to delete."""
         from lightkube.types import CascadeType

@@ -1,0 +1,111 @@
+"""Ends what a search has started: at its end, when the step is told to stop, and when its step has vanished."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from types import FrameType
+
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.kubernetes import Cluster, Kind
+from headway.components._shared.kubernetes.kinds import EXPERIMENT, JOB, POD
+from headway.components._shared.times import now, parse_time
+from headway.components.tuning.katib_checks import INJECTION_LABEL
+from headway.components.tuning.katib_experiment import ALIVE, MANAGED_BY, SEARCH
+
+log = logging.getLogger("headway")
+
+# A step says that it is alive once a minute; one that has not for so long has vanished.
+VANISHED_AFTER = timedelta(minutes=5)
+_WARM_S = 15.0
+_GONE_WITHIN_S = 30.0
+
+
+@contextlib.contextmanager
+def deleted_on_sigterm(open_cluster: Callable[[], Cluster], things: Sequence[tuple[Kind, str]]) -> Iterator[None]:
+    """While this lasts, SIGTERM deletes objects before it ends the process.
+
+    A terminated step has a quarter of a second: the requests go out on a connection that is kept open for them, by
+    a thread that does nothing else, since the main thread may be in the middle of a request.
+
+    Args:
+        open_cluster: Opens the thread's own connection.
+        things: What there is to delete by then, the most important first; may grow.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told, done = threading.Event(), threading.Event()
+    cluster = open_cluster()
+
+    def wait() -> None:
+        while not told.wait(_WARM_S):
+            with contextlib.suppress(HeadwayError):
+                cluster.get(EXPERIMENT, "none")
+        if not done.is_set():
+            for kind, name in list(things):
+                with contextlib.suppress(HeadwayError):
+                    cluster.delete(kind, name)
+            done.set()
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        told.set()
+        done.wait(5.0)
+        raise SystemExit(128 + number)
+
+    with contextlib.suppress(HeadwayError):
+        cluster.get(EXPERIMENT, "none")
+    threading.Thread(target=wait, daemon=True, name="deletes-on-sigterm").start()
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        done.set()
+        told.set()
+
+
+def delete_search(cluster: Cluster, search: str, things: Sequence[tuple[Kind, str]]) -> None:
+    """Deletes a search's objects in the background and waits until none of its pods is left.
+
+    Where they stay (Katib cannot remove its finalizers in a namespace that has lost its label), a warning says so.
+    """
+    deleted = [cluster.delete(kind, name) for kind, name in things]
+    end = time.monotonic() + _GONE_WITHIN_S
+    while any(deleted) and time.monotonic() < end:
+        if not cluster.list(POD, {SEARCH: search}) and not any(cluster.get(kind, name) for kind, name in things):
+            return
+        time.sleep(0.5)
+    if any(deleted):
+        log.warning(
+            f"tune_model: {things[0][1]} is being deleted but not gone yet. If it stays, the namespace "
+            f"{cluster.namespace} has lost its label or the Katib controller does not run: kubectl label namespace "
+            f"{cluster.namespace} {INJECTION_LABEL}=enabled, then annotate the object with anything."
+        )
+
+
+def sweep(cluster: Cluster, mine: str) -> list[str]:
+    """Deletes the experiments of steps that have vanished; gives their names.
+
+    Args:
+        cluster: The namespace.
+        mine: The search that is to stay, since this step goes on with it.
+    """
+    swept = []
+    for found in cluster.list(EXPERIMENT, MANAGED_BY):
+        metadata = found["metadata"]
+        search = metadata.get("labels", {}).get(SEARCH)
+        alive = metadata.get("annotations", {}).get(ALIVE) or metadata["creationTimestamp"]
+        if search in (None, mine) or now() - parse_time(alive) < VANISHED_AFTER:
+            continue
+        log.info(f"tune_model: deletes the experiment {metadata['name']}, whose step has vanished")
+        cluster.delete(EXPERIMENT, metadata["name"])
+        for job in cluster.list(JOB, {**MANAGED_BY, SEARCH: search}):
+            cluster.delete(JOB, job["metadata"]["name"])
+        swept.append(metadata["name"])
+    return swept

@@ -1,0 +1,55 @@
+"""What the tests of the engine katib ask of a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.cluster.kube import Kube
+from tests.cluster.s3 import KEYS, S3
+
+ROLE = Path(__file__).resolve().parents[2] / "components" / "tuning" / "role.yaml"
+SMALL = {"cpu": "50m", "memory": "1Gi"}
+
+
+def environment(s3: S3) -> dict[str, str]:
+    """What a process, here or in a pod, must know of the S3 server."""
+    return {**KEYS, "AWS_ENDPOINT_URL": s3.endpoint, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
+
+
+def kubeconfig_for(kube: Kube, namespace: str, folder: Path, account: str | None = None) -> Path:
+    """A kubeconfig whose context is a namespace, as the cluster's admin or as a service account there."""
+    config: dict[str, Any] = yaml.safe_load(Path(kube.kubeconfig).read_text())
+    config["contexts"][0]["context"]["namespace"] = namespace
+    if account is not None:
+        token = kube.kubectl("create", "token", account, "-n", namespace).strip()
+        config["users"][0]["user"] = {"token": token}
+    file = folder / f"{namespace}-{account or 'admin'}.kubeconfig"
+    file.write_text(yaml.safe_dump(config))
+    return file
+
+
+def bind_role(kube: Kube, namespace: str, account: str, *, without: tuple[str, str] | None = None) -> None:
+    """A service account with the rights of role.yaml, or all of them but one (verb, resource)."""
+    kube.apply(namespace, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}})
+    role = yaml.safe_load(ROLE.read_text())
+    if without is not None:
+        verb, resource = without
+        role["rules"] = [
+            {**rule, "resources": [name], "verbs": [v for v in rule["verbs"] if (v, name) != (verb, resource)]}
+            for rule in role["rules"]
+            for name in rule["resources"]
+        ]
+        role["rules"] = [rule for rule in role["rules"] if rule["verbs"]]
+    role["metadata"] = {"name": account}
+    kube.apply(namespace, role)
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": account},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": account},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+    }
+    kube.apply(namespace, binding)

@@ -1,0 +1,252 @@
+"""The engine katib keeps every engine's promises on a real Katib, and some of its own."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headway.components._shared import images
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.estimators.tunings import Trial
+from headway.components._shared.kubernetes import Cluster
+from headway.components._shared.kubernetes.kinds import EXPERIMENT
+from headway.components.tuning.engines import Engine
+from headway.components.tuning.katib import KatibEngine
+from tests.cluster.katib import SMALL, environment, kubeconfig_for
+from tests.cluster.kube import Kube
+from tests.cluster.s3 import BUCKET, S3
+from tests.engine_cases import FRAGILE, SPACE, EngineCases
+
+pytestmark = pytest.mark.timeout(900)
+
+
+class KatibCases(EngineCases):
+    """An engine in a namespace of its own; its trials also find the estimators of the tests."""
+
+    @pytest.fixture(autouse=True)
+    def place(
+        self,
+        katib: Kube,
+        katib_namespace: str,
+        s3: S3,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        self.kube, self.namespace, self.state = katib, katib_namespace, f"s3://{BUCKET}/{katib_namespace}"
+        for name, value in environment(s3).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(katib, katib_namespace, tmp_path)))
+        monkeypatch.setenv("HEADWAY_RUN_ID", f"run-{katib_namespace[-8:]}")
+        samples = Path(__file__).resolve().parents[1] / "tabular_samples.py"
+        katib.kubectl("create", "configmap", "tests", "-n", katib_namespace, f"--from-file={samples}")
+        self.always = {
+            "pods": {
+                **SMALL,
+                "image": images.reference("tabular"),
+                "environment": {**environment(s3), "PYTHONPATH": "/extra"},
+                "volumes": [{"path": "/extra/tests", "config_map": "tests"}],
+            }
+        }
+
+    @pytest.fixture
+    def engine(self) -> Iterator[Engine]:
+        engine = self.another()
+        yield engine
+        engine.close()
+        engine.close()
+        assert not self.left()
+
+    def another(self, engine: Engine | None = None) -> Engine:
+        return KatibEngine(self.state, poll_s=0.5)
+
+    def left(self) -> list[str]:
+        """What of a search is still there."""
+        return self.names("experiments.kubeflow.org,trials.kubeflow.org,suggestions.kubeflow.org,jobs,pods,deployments")
+
+    def names(self, kinds: str) -> list[str]:
+        """The objects of some kinds."""
+        return [found["metadata"]["name"] for found in self.kube.get(self.namespace, kinds) or ()]
+
+
+class TestKatibEngine(KatibCases):
+    @pytest.mark.core
+    def test_a_failed_trial_keeps_its_cause_and_the_search_goes_on(self, engine: Engine, tmp_path: Path) -> None:
+        super().test_a_failed_trial_keeps_its_cause_and_the_search_goes_on(engine, tmp_path)
+
+    def test_finished_trials_are_adopted_and_the_course_stays_the_same(self, engine: Engine, tmp_path: Path) -> None:
+        """Katib's suggestions know nothing of an experiment that is gone: only the trials themselves are adopted."""
+        whole = self.search(engine, tmp_path)
+        kept: list[Trial] = []
+        finished = {trial.number: trial for trial in whole[:2]}
+        again = self.search(self.another(), tmp_path, finished=finished, keep=kept.append)
+        assert again[:2] == whole[:2]
+        assert [trial.number for trial in again] == [0, 1, 2]
+        assert [trial.number for trial in kept] == [2]
+        assert again[2].params not in [trial.params for trial in again[:2]]
+
+    def test_a_search_that_was_left_running_is_adopted_with_its_trials(self, engine: Engine, tmp_path: Path) -> None:
+        names: list[str] = []
+
+        class _Gone(Exception):  # noqa: N818
+            pass
+
+        def leave(trial: Trial) -> None:
+            names[:] = self.names("experiments.kubeflow.org")
+            if trial.number == 1:
+                raise _Gone
+
+        vanishing = KatibEngine(self.state, poll_s=0.5)
+        vanishing.close = lambda: None  # type: ignore[method-assign] - a step that is killed closes nothing
+        with pytest.raises(_Gone):
+            self.search(vanishing, tmp_path, trials=5, keep=leave)
+        begun = time.monotonic()
+        trials = self.search(engine, tmp_path, trials=5)
+        assert [trial.number for trial in trials] == [0, 1, 2, 3, 4]
+        assert len(names) == 1
+        assert time.monotonic() - begun < 120
+
+    def test_two_runs_never_share_a_search(
+        self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: set[str] = set()
+
+        def look(_: Trial) -> None:
+            seen.update(self.names("jobs"))
+
+        self.search(engine, tmp_path, {}, keep=look)
+        monkeypatch.setenv("HEADWAY_RUN_ID", "another-run")
+        self.search(self.another(), tmp_path, {}, keep=look)
+        assert len(seen) == 2
+
+    def test_an_experiment_that_somebody_deletes_ends_the_search_with_its_name(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
+        def delete(trial: Trial) -> None:
+            if trial.number == 1:
+                self.kube.kubectl("delete", "experiments.kubeflow.org", "--all", "-n", self.namespace, "--wait=false")
+
+        with pytest.raises(HeadwayError, match=r"tuning.experiment_deleted"):
+            self.search(engine, tmp_path, trials=9, keep=delete)
+
+    @pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes", "sobol"])
+    def test_every_sampler_searches_the_space_on_its_scale(self, engine: Engine, tmp_path: Path, sampler: str) -> None:
+        space = {
+            "learning_rate": {"type": "double", "min": 0.0001, "max": 1.0, "log": True},
+            "l2_regularization": {"type": "double", "min": 0, "max": 1, "step": 0.25},
+            "max_leaf_nodes": {"type": "int", "min": 4, "max": 64, "log": True},
+            "max_bins": {"type": "int", "min": 100, "max": 255},
+        }
+        trials = self.search(engine, tmp_path, space, trials=7, sampler=sampler, early_stopping="none")
+        assert [trial.number for trial in trials] == list(range(7))
+        for trial in trials[1:]:
+            assert trial.state == "succeeded"
+            assert 0.0001 <= trial.params["learning_rate"] <= 1.0
+            assert trial.params["l2_regularization"] in (0, 0.25, 0.5, 0.75, 1.0)
+            assert trial.params["max_leaf_nodes"] in range(4, 65)
+            assert isinstance(trial.params["max_bins"], int)
+        rates = [trial.params["learning_rate"] for trial in trials[1:]]
+        assert min(rates) < 0.03, "drawn on a linear scale, all six would be under it once in 10 billion searches"
+
+    def test_values_that_a_shell_would_act_on_arrive_as_they_are(self, engine: Engine, tmp_path: Path) -> None:
+        values = ["$(touch /tmp/x) && exit 1", "a; b", 'it\'s "quoted"', "fine"]
+        space = {"behaviour": {"type": "categorical", "list": values}}
+        trials = self.search(engine, tmp_path, space, estimator=FRAGILE, objective="log_loss", trials=7)
+        assert {trial.params["behaviour"] for trial in trials[1:]} <= set(values)
+        assert all(trial.state == "succeeded" for trial in trials)
+        assert len(trials) > 2
+
+    def test_a_trial_that_falls_behind_the_median_stops_itself(self, engine: Engine, tmp_path: Path) -> None:
+        space = {"learning_rate": {"type": "double", "min": 1e-8, "max": 0.5, "log": True}}
+        trials = self.search(engine, tmp_path, space, trials=13, sampler="random")
+        stopped = [trial for trial in trials if trial.state == "pruned"]
+        assert stopped
+        for trial in stopped:
+            assert trial.value is None
+            assert len(trial.folds) < 3
+            assert "worse than the median after fold" in (trial.cause or "")
+
+    def test_the_namespace_without_its_label_is_refused_before_anything_runs(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
+        label = "katib.kubeflow.org/metrics-collector-injection"
+        self.kube.kubectl("label", "namespace", self.namespace, f"{label}-")
+        with pytest.raises(
+            HeadwayError, match=f"tuning.namespace_unlabelled.*kubectl label namespace {self.namespace}"
+        ):
+            self.search(engine, tmp_path)
+        assert not self.left()
+
+    def test_a_label_that_is_lost_during_the_search_is_told(self, engine: Engine, tmp_path: Path) -> None:
+        label = "katib.kubeflow.org/metrics-collector-injection"
+
+        def lose(trial: Trial) -> None:
+            if trial.number == 0:
+                self.kube.kubectl("label", "namespace", self.namespace, f"{label}-")
+                # What Katib cannot delete without the label must not outlive the test.
+                threading.Timer(45, self._restore).start()
+
+        with pytest.raises(HeadwayError, match=r"tuning.(sidecar_missing|namespace_unlabelled)"):
+            self.search(engine, tmp_path, trials=9, keep=lose)
+        self._restore()
+
+    def _restore(self) -> None:
+        label = "katib.kubeflow.org/metrics-collector-injection"
+        self.kube.kubectl("label", "namespace", self.namespace, f"{label}=enabled", "--overwrite")
+        for found in Cluster(self.namespace).list(EXPERIMENT):
+            Cluster(self.namespace).annotate(EXPERIMENT, found["metadata"]["name"], {"touched": str(time.time())})
+
+    def test_an_image_that_is_not_there_is_named_before_any_trial(self, engine: Engine, tmp_path: Path) -> None:
+        pods: dict[str, Any] = {**self.always["pods"], "image": "localhost/nothing:1", "patience": "5s"}
+        with pytest.raises(HeadwayError, match=r"tuning.pod_image.*localhost/nothing:1"):
+            self.search(engine, tmp_path, pods=pods)
+
+    def test_a_secret_that_is_not_there_is_named_before_any_trial(self, engine: Engine, tmp_path: Path) -> None:
+        secrets = {"KEY": {"secret": "nothing-here", "key": "k"}}
+        pods = {**self.always["pods"], "secrets": secrets, "patience": "5s"}
+        with pytest.raises(HeadwayError, match=r"tuning.pod_config.*nothing-here"):
+            self.search(engine, tmp_path, pods=pods)
+
+    def test_a_pod_that_no_node_takes_says_what_the_scheduler_says(self, engine: Engine, tmp_path: Path) -> None:
+        pods = {**self.always["pods"], "cpu": "400", "patience": "5s"}
+        with pytest.raises(HeadwayError, match=r"tuning.pod_unschedulable.*Insufficient cpu"):
+            self.search(engine, tmp_path, pods=pods)
+
+    def test_a_used_up_quota_is_named(self, engine: Engine, tmp_path: Path) -> None:
+        quota = {
+            "apiVersion": "v1",
+            "kind": "ResourceQuota",
+            "metadata": {"name": "q"},
+            "spec": {"hard": {"pods": "0"}},
+        }
+        self.kube.apply(self.namespace, quota)
+        pods = {**self.always["pods"], "patience": "5s"}
+        with pytest.raises(HeadwayError, match=r"tuning.quota.*exceeded quota"):
+            self.search(engine, tmp_path, pods=pods)
+
+    def test_a_sampler_that_katib_does_not_have_is_named(self, engine: Engine, tmp_path: Path) -> None:
+        config = "katib-config"
+        found = self.kube.kubectl("get", "configmap", "-A", "-o", "json", f"--field-selector=metadata.name={config}")
+        (item,) = json.loads(found)["items"]
+        kept = item["data"]["katib-config.yaml"]
+        where = item["metadata"]["namespace"]
+        less = "\n".join(line for line in kept.splitlines() if "algorithmName: sobol" not in line)
+        try:
+            self._configure(where, less)
+            with pytest.raises(HeadwayError, match=r"tuning.algorithm_missing"):
+                self.search(engine, tmp_path, sampler="sobol")
+        finally:
+            self._configure(where, kept)
+
+    def _configure(self, where: str, text: str) -> None:
+        patch = json.dumps({"data": {"katib-config.yaml": text}})
+        self.kube.kubectl("patch", "configmap", "katib-config", "-n", where, "--type=merge", "-p", patch)
+
+    def test_a_space_that_cma_es_cannot_search_is_refused(self, engine: Engine, tmp_path: Path) -> None:
+        with pytest.raises(HeadwayError, match=r"tuning.space_unfit"):
+            self.search(engine, tmp_path, {"max_depth": SPACE["max_depth"]}, sampler="cmaes")
