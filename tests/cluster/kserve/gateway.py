@@ -167,7 +167,7 @@ access_log off;
 client_max_body_size 64m;
 keepalive_timeout 0;
 proxy_next_upstream off;
-proxy_connect_timeout 2s;
+proxy_connect_timeout 10s;
 client_body_temp_path {folder}/body;
 proxy_temp_path {folder}/proxy;
 fastcgi_temp_path {folder}/fastcgi;
