@@ -13,7 +13,7 @@ from types import FrameType
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster, Kind
-from headway.components._shared.kubernetes.kinds import EXPERIMENT, JOB, POD
+from headway.components._shared.kubernetes.kinds import EXPERIMENT, JOB, POD, TRIAL
 from headway.components._shared.times import now, parse_time
 from headway.components.tuning.katib_checks import INJECTION_LABEL
 from headway.components.tuning.katib_experiment import ALIVE, MANAGED_BY, SEARCH
@@ -71,14 +71,14 @@ def deleted_on_sigterm(open_cluster: Callable[[], Cluster], things: Sequence[tup
 
 
 def delete_search(cluster: Cluster, search: str, things: Sequence[tuple[Kind, str]]) -> None:
-    """Deletes a search's objects in the background and waits until none of its pods is left.
+    """Deletes a search's objects in the background and waits until nothing of it is left.
 
     Where they stay (Katib cannot remove its finalizers in a namespace that has lost its label), a warning says so.
     """
     deleted = [cluster.delete(kind, name) for kind, name in things]
     end = time.monotonic() + _GONE_WITHIN_S
     while any(deleted) and time.monotonic() < end:
-        if not cluster.list(POD, {SEARCH: search}) and not any(cluster.get(kind, name) for kind, name in things):
+        if not any(cluster.list(kind, {SEARCH: search}) for kind in (EXPERIMENT, TRIAL, JOB, POD)):
             return
         time.sleep(0.5)
     if any(deleted):

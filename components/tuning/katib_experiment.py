@@ -1,7 +1,8 @@
-"""Renders a search as a Katib Experiment, and its baseline as a Job: pure functions of their inputs."""
+"""Renders a search as a Katib Experiment, and single trials as Jobs: pure functions of their inputs."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ from headway.components._shared.estimators.trials import Setting
 from headway.components._shared.times import parse_duration
 from headway.components.tuning.config import Parameter, Study
 from headway.components.tuning.katib_pod import CONTAINER, METRICS, PodSpec
+from headway.components.tuning.katib_stage import SPEC
 
 # Seconds that a trial lives at least: the collector fails one that ends before it has looked for its process.
 SHORTEST_TRIAL_S = 3
 MANAGED_BY = {"app.kubernetes.io/managed-by": "headway", "app.kubernetes.io/component": "tune-model"}
 SEARCH, FIRST, RUN = "headway/search", "headway/first-trial", "pipeline/runid"
-ALIVE = "headway/step-alive"
+ALIVE, STEP = "headway/step-alive", "headway/step-pod"
 
 _COMMAND = ["python", "-m", "headway.components.training", "trial"]
 
@@ -27,7 +29,7 @@ class Plan:
     """What an Experiment is rendered from.
 
     Attributes:
-        name: Of the Experiment; the baseline's Job is called `<name>-0`.
+        name: Of the Experiment.
         labels: On every object.
         annotations: On the Experiment.
         owners: Whose deletion deletes it.
@@ -36,7 +38,7 @@ class Plan:
         setting: What the trials work on.
         seed: Of the suggestions.
         first: Number of its first trial.
-        spec_uri: Where the trials find their spec.
+        stage_uri: Folder of what the trials read.
         pod: The trials' pods.
     """
 
@@ -49,8 +51,13 @@ class Plan:
     setting: Setting
     seed: int
     first: int
-    spec_uri: str
+    stage_uri: str
     pod: PodSpec
+
+    @property
+    def spec_uri(self) -> str:
+        """Where the trials find their spec."""
+        return f"{self.stage_uri}/{SPEC}"
 
 
 def experiment(plan: Plan) -> dict[str, Any]:
@@ -101,16 +108,26 @@ def experiment(plan: Plan) -> dict[str, Any]:
     return {"apiVersion": "kubeflow.org/v1beta1", "kind": "Experiment", "metadata": metadata, "spec": spec.to_dict()}
 
 
-def baseline_job(plan: Plan) -> dict[str, Any]:
-    """The baseline's Job: Katib cannot start from given values."""
-    job = _job(plan, [*_COMMAND, "--spec", plan.spec_uri, "--metrics", METRICS, "--result", "/dev/termination-log"])
-    metadata = {"name": baseline_name(plan.name), "labels": dict(plan.labels), "ownerReferences": list(plan.owners)}
-    return {**job, "metadata": metadata}
+def single_job(plan: Plan, number: int, choice: Mapping[str, str]) -> dict[str, Any]:
+    """One trial as a Job of ours, with parameters as a search service would write them: the baseline has none."""
+    coded = [word for name, text in choice.items() for word in ("--coded", f"{name}={text}")]
+    command = [*_COMMAND, "--spec", plan.spec_uri, "--metrics", METRICS, "--result", "/dev/termination-log", *coded]
+    metadata = {"name": job_name(plan, number), "labels": dict(plan.labels), "ownerReferences": list(plan.owners)}
+    return {**_job(plan, command), "metadata": metadata}
 
 
-def baseline_name(name: str) -> str:
-    """The name of the baseline's Job."""
-    return f"{name}-0"
+def job_name(plan: Plan, number: int) -> str:
+    """The name of the Job of a trial of ours."""
+    return f"tune-{plan.labels[SEARCH]}-{number:03d}"
+
+
+def all_choices(space: Mapping[str, Parameter], at_most: int) -> list[dict[str, str]] | None:
+    """Every combination of a space, as a search service would write it; None where there are more than that."""
+    codings = {name: coding(parameter) for name, parameter in space.items()}
+    if math.prod(code.size() for code in codings.values()) > at_most:
+        return None
+    combinations = itertools.product(*(code.texts() for code in codings.values()))
+    return [dict(zip(codings, texts, strict=True)) for texts in combinations]
 
 
 def fold_metrics(folds: int) -> list[str]:

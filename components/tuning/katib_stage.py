@@ -26,7 +26,6 @@ class Stage:
 
     def __init__(self, uri: str) -> None:
         self._storage: Storage = open_storage(uri)
-        self.spec_uri = f"{self._storage.uri}/{SPEC}"
 
     def put(self, spec: TrialSpec) -> None:
         """Writes everything, the spec last."""

@@ -16,7 +16,15 @@ from headway.components._shared.estimators.codings import Coding, named_choices
 from headway.components._shared.estimators.trials import Setting
 from headway.components.tuning.config import Parameter, Pods, SearchSpace, Study
 from headway.components.tuning.katib_checks import RIGHTS, check_experiment
-from headway.components.tuning.katib_experiment import MANAGED_BY, Plan, baseline_job, coding, experiment
+from headway.components.tuning.katib_experiment import (
+    MANAGED_BY,
+    SEARCH,
+    Plan,
+    all_choices,
+    coding,
+    experiment,
+    single_job,
+)
 from headway.components.tuning.katib_pod import require_reachable, trial_pod
 from headway.components.tuning.katib_watch import cause_of, observed, state_of
 
@@ -47,7 +55,7 @@ def plan(**study: Any) -> Plan:
     given = parse(Study, {"trials": 8, "pods": {"image": "image:1"}, **study}, parameter="study")
     space = parse(SearchSpace, SPACE, parameter="search_space").root
     pod = trial_pod(given.pods, None)
-    return Plan("tune-x-1", MANAGED_BY, {}, (), space, given, SETTING, 7, 1, "s3://bucket/spec.json", pod)
+    return Plan("tune-x-1", {**MANAGED_BY, SEARCH: "x"}, {}, (), space, given, SETTING, 7, 1, "s3://bucket/stage", pod)
 
 
 def changed(*path: Any, value: Any) -> dict[str, Any]:
@@ -81,9 +89,19 @@ def test_a_search_is_never_larger_than_its_trials_allow() -> None:
 
 
 def test_the_baseline_is_a_job_without_searched_parameters() -> None:
-    job = baseline_job(plan())
-    assert job["metadata"]["name"] == "tune-x-1-0"
+    job = single_job(plan(), 0, {})
+    assert job["metadata"]["name"] == "tune-x-000"
     assert "trialParameters" not in json.dumps(job)
+    assert "--coded" not in json.dumps(job)
+
+
+def test_a_small_space_is_told_from_a_large_one() -> None:
+    space = parse(SearchSpace, {k: SPACE[k] for k in ("share", "kind")}, parameter="search_space").root
+    every = all_choices(space, 15)
+    assert every is not None
+    assert len({json.dumps(choice) for choice in every}) == 15
+    assert all_choices(space, 14) is None
+    assert all_choices(parse(SearchSpace, SPACE, parameter="search_space").root, 1000) is None
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,14 @@ class Coding(Config):
             return len(self.choices)
         if self.scale == "grid":
             return math.floor((self.high - self.low) / self.step + 1e-9) + 1
-        return self.high - self.low + 1 if self.whole else math.inf
+        return self.high - self.low + 1 if self.scale == "linear" and self.whole else math.inf
+
+    def texts(self) -> list[str]:
+        """All of them, as a service would write them; only where their number is finite."""
+        if self.scale == "choice":
+            return list(self.choices)
+        start = 0 if self.scale == "grid" else round(self.low)
+        return [str(start + place) for place in range(round(self.size()))]
 
 
 def named_choices(values: Sequence[Any]) -> dict[str, Any]:

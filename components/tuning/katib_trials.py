@@ -1,0 +1,230 @@
+"""Runs trials in the cluster: single ones as Jobs of ours, the others as the Trials of one Experiment."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.estimators.tunings import Trial
+from headway.components._shared.kubernetes import Cluster, Kind
+from headway.components._shared.kubernetes.kinds import EXPERIMENT, JOB
+from headway.components._shared.times import parse_duration
+from headway.components.tuning.engines import Search
+from headway.components.tuning.katib_checks import named
+from headway.components.tuning.katib_experiment import (
+    SEARCH,
+    Plan,
+    coding,
+    experiment,
+    fold_metrics,
+    job_name,
+    single_job,
+)
+from headway.components.tuning.katib_pod import CONTAINER
+from headway.components.tuning.katib_watch import (
+    Snapshot,
+    Watch,
+    cause_of,
+    ended_container,
+    look,
+    observed,
+    seconds_of,
+    state_of,
+)
+
+_HEARTBEAT_S = 60.0
+
+
+@dataclass
+class Runner:
+    """What runs trials needs.
+
+    Attributes:
+        cluster: Where.
+        search: What is searched.
+        plan: How its objects look.
+        params: Parameters that every trial shares.
+        poll_s: Seconds between looks at the cluster.
+        started: Objects that were created, or adopted; the Experiment first.
+    """
+
+    cluster: Cluster
+    search: Search
+    plan: Plan
+    params: Mapping[str, Any]
+    poll_s: float
+    started: list[tuple[Kind, str]] = field(default_factory=list)
+
+    def apply(self, manifest: dict[str, Any], *, dry_run: bool = False) -> None:
+        """Creates or adopts an object; refusals come in the terms of a search."""
+        try:
+            self.cluster.apply(manifest, force=True, dry_run=dry_run)
+        except HeadwayError as error:
+            raise named(error, self.cluster) from None
+
+    def in_time(self) -> bool:
+        """Whether the deadline has not passed."""
+        return self.search.deadline is None or time.monotonic() < self.search.deadline
+
+    def watch(self) -> Watch:
+        """Watchdogs that begin now."""
+        patience = parse_duration(self.search.study.pods.patience).total_seconds()
+        return Watch(self.cluster, self.plan.name, patience, time.monotonic())
+
+    def look(self) -> Snapshot:
+        """Everything of this search that is there."""
+        return look(self.cluster, self.plan.name, self.plan.labels[SEARCH])
+
+
+def run_jobs(runner: Runner, choices: Mapping[int, Mapping[str, str]]) -> Generator[Trial, None, None]:
+    """Runs trials as Jobs, so many at a time as the study says; ends early at the deadline.
+
+    Args:
+        runner: Where and how.
+        choices: Number of each trial to its searched parameters, as a search service would write them.
+    """
+    search, watch = runner.search, runner.watch()
+    waiting, running = list(choices), list[int]()
+    ready: dict[int, Trial] = {}
+    for number in waiting.copy():
+        earlier = search.finished.get(number)
+        if earlier is not None and earlier.params == _params(runner, choices[number]):
+            ready[number] = earlier
+            waiting.remove(number)
+    for number in choices:
+        while number not in ready:
+            if not runner.in_time():
+                return
+            while waiting and len(running) < search.study.parallel:
+                running.append(waiting.pop(0))
+                _start(runner, running[-1], choices[running[-1]])
+            snapshot = runner.look()
+            for begun in running.copy():
+                trial = _of_job(runner, begun, choices[begun], snapshot, watch)
+                if trial is not None:
+                    running.remove(begun)
+                    search.keep(trial)
+                    ready[begun] = trial
+            if number not in ready:
+                time.sleep(runner.poll_s)
+        yield ready[number]
+
+
+def run_experiment(
+    runner: Runner, is_known: Callable[[Trial], bool], alive: Callable[[], None]
+) -> Generator[Trial, None, None]:
+    """The trials of the Experiment as they end, numbered in that order; ends with it or at the deadline.
+
+    Args:
+        runner: Where and how.
+        is_known: Whether these parameters have been tried: a second time they do not count.
+        alive: Called once a minute.
+
+    Raises:
+        HeadwayError: `tuning.experiment_deleted`, and whatever the watchdogs see.
+    """
+    search, plan = runner.search, runner.plan
+    runner.started.insert(0, (EXPERIMENT, plan.name))
+    if runner.cluster.get(EXPERIMENT, plan.name) is None:
+        runner.apply(experiment(plan))
+    watch, told, number, beat = runner.watch(), set[str](), plan.first, time.monotonic()
+    while runner.in_time():
+        snapshot = runner.look()
+        if snapshot.experiment is None or snapshot.experiment["metadata"].get("deletionTimestamp"):
+            raise _deleted("the experiment", plan.name)
+        for name in snapshot.ended():
+            if name in told:
+                continue
+            told.add(name)
+            trial = _of_katib(runner, number, name, snapshot)
+            if is_known(trial):
+                continue
+            number += 1
+            earlier = search.finished.get(trial.number)
+            if earlier is None or earlier.params != trial.params:
+                search.keep(trial)
+            yield trial
+        if state_of(snapshot.experiment) in ("Succeeded", "Failed"):
+            return
+        watch.check(snapshot, time.monotonic())
+        if time.monotonic() - beat > _HEARTBEAT_S:
+            beat = time.monotonic()
+            alive()
+        time.sleep(runner.poll_s)
+
+
+def _start(runner: Runner, number: int, choice: Mapping[str, str]) -> None:
+    """Creates the Job of a trial, unless an earlier try has."""
+    name = job_name(runner.plan, number)
+    runner.started.append((JOB, name))
+    if runner.cluster.get(JOB, name) is None:
+        runner.apply(single_job(runner.plan, number, choice))
+
+
+def _of_job(runner: Runner, number: int, choice: Mapping[str, str], snapshot: Snapshot, watch: Watch) -> Trial | None:
+    """The trial of a Job that is over; None while it runs."""
+    name = job_name(runner.plan, number)
+    job, pod = snapshot.jobs.get(name), snapshot.pods.get(name)
+    if job is None:
+        raise _deleted("the Job", name)
+    over = {c["type"] for c in (job.get("status") or {}).get("conditions") or () if c["status"] == "True"}
+    if not {"Complete", "Failed"} & over:
+        watch.check_job(job, pod, time.monotonic())
+        return None
+    said = (ended_container(pod, CONTAINER) or {}).get("message") or ""
+    try:
+        folds = [float(value) for value in json.loads(said)["folds"]] if "Complete" in over else []
+    except (ValueError, KeyError, TypeError):
+        folds = []
+    cause = None if folds else cause_of(job, pod)
+    return _trial(runner, number, choice, folds, cause, seconds_of(None, pod))
+
+
+def _of_katib(runner: Runner, number: int, name: str, snapshot: Snapshot) -> Trial:
+    """A Trial of Katib's as one of ours: what it has reported counts, not what Katib makes of it."""
+    found, job, pod = snapshot.trials[name], snapshot.jobs.get(name), snapshot.pods.get(name)
+    choice = {p["name"]: str(p["value"]) for p in found["spec"].get("parameterAssignments") or ()}
+    numbers, folds, state = observed(found), list[float](), state_of(found)
+    for metric in fold_metrics(runner.search.setting.folds):
+        if metric not in numbers or state not in ("Succeeded", "EarlyStopped"):
+            break
+        folds.append(numbers[metric])
+    cause = None
+    if not folds:
+        cause = cause_of(job, pod) if state != "MetricsUnavailable" else "it reported no finite number"
+    return _trial(runner, number, choice, folds, cause, seconds_of(found, pod))
+
+
+def _trial(
+    runner: Runner, number: int, choice: Mapping[str, str], folds: list[float], cause: str | None, seconds: float
+) -> Trial:
+    whole = len(folds) == runner.search.setting.folds
+    if folds and not whole:
+        cause = f"worse than the median after fold {len(folds)}"
+    return Trial(
+        number=number,
+        params=_params(runner, choice),
+        state="failed" if not folds else "succeeded" if whole else "pruned",
+        folds=tuple(folds),
+        value=sum(folds) / len(folds) if whole else None,
+        cause=cause,
+        seconds=seconds,
+    )
+
+
+def _params(runner: Runner, choice: Mapping[str, str]) -> dict[str, Any]:
+    space = runner.search.space
+    return {**runner.params, **{name: coding(space[name]).decode(text) for name, text in choice.items()}}
+
+
+def _deleted(what: str, name: str) -> HeadwayError:
+    return HeadwayError(
+        "tuning.experiment_deleted",
+        f"Somebody has deleted {what} {name} while it was running.",
+        value=name,
+        remedy="Start the step again: it goes on with the trials that were finished, where there is a state_uri.",
+    )
