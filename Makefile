@@ -6,7 +6,7 @@ RUN := .venv/bin
 WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-images test-browser images lint format compile lock bench clean
+.PHONY: help demo test test-images test-cluster test-cluster-full images lint format compile lock bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ test: .venv/dev ## All tests that need neither images nor a cluster
 
 test-images: .venv/dev ## Builds the images and starts every component in its own, in a cluster where there is one
 	$(RUN)/python -m pytest tests/cluster/test_images.py tests/cluster/test_steps.py
+
+test-cluster: .venv/dev ## The most telling tests in a cluster: KUBECONFIG's, or the test cluster beside the checkout
+	$(RUN)/python -m pytest tests/cluster -m core
+
+test-cluster-full: .venv/dev ## All tests of images and in a cluster
+	$(RUN)/python -m pytest tests/cluster
 
 lint: .venv/dev ## Style, types, layers, dead code
 	$(RUN)/ruff check .

@@ -15,11 +15,21 @@ from headway.components._shared import images
 from headway.components._shared.errors import HeadwayError
 from images import build
 from tests.cluster.kserve.address import own_address
+from tests.cluster.kserve.api import Api
+from tests.cluster.kserve.gateway import running
 from tests.cluster.kube import Kube
 from tests.cluster.s3 import S3, running_s3
 
+HERE = Path(__file__).parent
 TEST_CLUSTER = Path(__file__).resolve().parents[3] / "shared" / "cluster"
 HOME = Path(os.environ.get("CLUSTER_HOME", "/var/cache/headway-cluster"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test waits for images and a cluster; its own time begins after that."""
+    for item in items:
+        if item.path.parent == HERE and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(300, func_only=True))
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +90,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def kserve(cluster: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the gateway answers: HEADWAY_GATEWAY's of a real KServe, a stand-in's that runs, or one of our own."""
-    given = os.environ.get("HEADWAY_GATEWAY") or cluster.gateway()
+    given = os.environ.get("HEADWAY_GATEWAY") or running(Api(cluster.kubeconfig))
     if given:
         yield given
         return

@@ -7,8 +7,6 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any
 
-from tests.cluster.load import ask
-
 
 @dataclass(frozen=True)
 class Kube:
@@ -33,22 +31,13 @@ class Kube:
         """Creates or changes an object."""
         self.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(manifest))
 
-    def get(self, namespace: str, kind: str, name: str | None = None, *options: str) -> Any:
+    def get(self, namespace: str, kind: str, name: str | None = None) -> Any:
         """An object, or the list of all of a kind; None for what is not there."""
         named = [kind] if name is None else [kind, name]
-        found = self.kubectl("get", "-n", namespace, *named, "-o", "json", "--ignore-not-found", *options)
-        return (json.loads(found)["items"] if name is None else json.loads(found)) if found else None
-
-    def gateway(self) -> str | None:
-        """Where a running stand-in for KServe answers."""
-        try:
-            found = self.get("kserve", "gateways.gateway.networking.k8s.io", "kserve-ingress-gateway")
-        except AssertionError:  # there is no such kind
-            return None
-        if not (found or {}).get("status", {}).get("addresses"):
-            return None
-        url = f"http://{found['status']['addresses'][0]['value']}:{found['spec']['listeners'][0]['port']}"
-        return url if ask(url, {}, timeout_s=3).status == 404 else None
+        found = self.kubectl("get", "-n", namespace, *named, "-o", "json", "--ignore-not-found")
+        if name is None:
+            return json.loads(found)["items"] if found else []
+        return json.loads(found) if found else None
 
     def finished_pod(self, namespace: str, job: str, *, timeout_s: int = 180) -> dict[str, Any]:
         """The pod of a Job once the Job is over, whichever way."""

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.compiled_step import CompiledStep, compiled_step
 
-pytestmark = pytest.mark.timeout(1800)  # the first of them builds the images
+pytestmark = pytest.mark.core
 
 RAW = """import random, csv
 rows = csv.writer(open('/work/raw.csv', 'w'))

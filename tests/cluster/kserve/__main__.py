@@ -16,7 +16,7 @@ from httpx2 import HTTPError
 from tests.cluster.kserve.address import own_address
 from tests.cluster.kserve.api import Api
 from tests.cluster.kserve.controller import Controller
-from tests.cluster.kserve.gateway import Gateway
+from tests.cluster.kserve.gateway import Gateway, running
 from tests.cluster.kserve.install import install, missing
 from tests.cluster.kserve.webhook import Webhook
 
@@ -32,7 +32,10 @@ def main() -> int:
     parser.add_argument("--lag", type=float, default=2.0, help="seconds until the gateway serves a change")
     options = parser.parse_args()
     why_not = missing(options.kubeconfig, options.schemas)
-    if why_not:
+    api = None if why_not else Api(options.kubeconfig)
+    if api and (there := running(api)):
+        why_not = f"another stand-in runs already, at {there}"
+    if api is None or why_not:
         print(why_not, file=sys.stderr)
         return 1
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
@@ -41,7 +44,6 @@ def main() -> int:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    api = Api(options.kubeconfig)
     address = own_address(options.kubeconfig)
     install(api, options.schemas)
     with tempfile.TemporaryDirectory() as folder:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.cluster.kserve.api import Api, Object, head, name_of
 from tests.cluster.kserve.objects import GATEWAY
+from tests.cluster.load import ask
 
 NGINX_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin"  # not every PATH has the first
 CONTROLLER = "headway.test/nginx"
@@ -108,6 +109,16 @@ class Gateway:
             upstreams="\n".join(upstreams),
             servers="\n".join(servers),
         )
+
+
+def running(api: Api) -> str | None:
+    """Where the gateway of a stand-in that runs already answers."""
+    found = api.get("Gateway", *GATEWAY) or {}
+    for address in (found.get("status") or {}).get("addresses") or []:
+        url = f"http://{address['value']}:{found['spec']['listeners'][0]['port']}"
+        if ask(url, {}, timeout_s=3).status == 404:
+            return url
+    return None
 
 
 def endpoints(slices: Sequence[Object]) -> Endpoints:
