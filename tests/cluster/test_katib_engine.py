@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +21,7 @@ from headway.components._shared.kubernetes import Cluster
 from headway.components._shared.kubernetes.kinds import EXPERIMENT
 from headway.components.tuning.engines import Engine
 from headway.components.tuning.katib import KatibEngine
+from headway.components.tuning.katib_experiment import ALIVE
 from tests.cluster.katib import SMALL, environment, kubeconfig_for
 from tests.cluster.kube import Kube
 from tests.cluster.s3 import BUCKET, S3
@@ -76,8 +80,26 @@ class KatibCases(EngineCases):
 
 class TestKatibEngine(KatibCases):
     @pytest.mark.core
-    def test_a_failed_trial_keeps_its_cause_and_the_search_goes_on(self, engine: Engine, tmp_path: Path) -> None:
-        super().test_a_failed_trial_keeps_its_cause_and_the_search_goes_on(engine, tmp_path)
+    def test_trials_that_crash_hang_or_report_nothing_finite_fail_and_never_win(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
+        """In an Experiment: the space is larger than the study, so Katib draws."""
+        causes = {
+            "raise": "this one cannot be fitted",
+            "not finite": "cannot be measured on fold 1",
+            "die": "its process ended with exit code 3: last words",
+            "hang": "it did not answer in time",
+        }
+        fine = [f"fine {number}" for number in range(4)]
+        space = {"behaviour": {"type": "categorical", "list": [*causes, *fine]}}
+        given: dict[str, Any] = {"estimator": FRAGILE, "trial_timeout": "20s", "objective": "log_loss"}
+        trials = self.search(engine, tmp_path, space, trials=8, parallel=4, max_failed_share=1.0, **given)
+        assert any(trial.state == "failed" for trial in trials)
+        for trial in trials:
+            cause = causes.get(trial.params.get("behaviour", ""))
+            assert trial.state == ("failed" if cause else "succeeded")
+            assert (trial.value is None) == bool(cause)
+            assert (cause or "") in (trial.cause or "")
 
     def test_finished_trials_are_adopted_and_the_course_stays_the_same(self, engine: Engine, tmp_path: Path) -> None:
         """Katib's suggestions know nothing of an experiment that is gone: only the trials themselves are adopted."""
@@ -110,6 +132,84 @@ class TestKatibEngine(KatibCases):
         assert [trial.number for trial in trials] == [0, 1, 2, 3, 4]
         assert len(names) == 1
         assert time.monotonic() - begun < 120
+
+    @pytest.mark.core
+    def test_sigterm_deletes_the_experiment_in_one_request(self, engine: Engine, tmp_path: Path) -> None:
+        program = (
+            "import sys; from pathlib import Path; from tests.engine_cases import EngineCases, SPACE\n"
+            "from headway.components.tuning.katib import KatibEngine\n"
+            "import json; cases = EngineCases(); cases.always = json.loads(sys.argv[2])\n"
+            "cases.search(KatibEngine(sys.argv[1]), Path(sys.argv[3]), SPACE, trials=40)\n"
+        )
+        command = [sys.executable, "-c", program, self.state, json.dumps(self.always), str(tmp_path / "sub")]
+        with subprocess.Popen(command, cwd=Path(__file__).resolve().parents[2]) as process:
+            while not self.names("trials.kubeflow.org"):
+                assert process.poll() is None
+                time.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            begun = time.monotonic()
+            while any(
+                "deletionTimestamp" not in found["metadata"]
+                for found in self.kube.get(self.namespace, "experiments.kubeflow.org") or ()
+            ):
+                assert time.monotonic() - begun < 3
+            assert process.wait(90) == 143
+        deadline = time.monotonic() + 60
+        while self.left() and time.monotonic() < deadline:
+            time.sleep(0.5)
+
+    def test_an_experiment_whose_step_has_vanished_is_swept_by_the_next_search(
+        self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class _Gone(Exception):  # noqa: N818
+            pass
+
+        def leave(trial: Trial) -> None:
+            if trial.number == 1:
+                raise _Gone
+
+        vanishing = KatibEngine(self.state, poll_s=0.5)
+        vanishing.close = lambda: None  # type: ignore[method-assign] - a step that is killed closes nothing
+        with pytest.raises(_Gone):
+            self.search(vanishing, tmp_path, trials=40, keep=leave)
+        (orphan,) = self.names("experiments.kubeflow.org")
+        monkeypatch.setenv("HEADWAY_RUN_ID", "the-next-run")
+        self.search(self.another(), tmp_path, {})
+        assert self.names("experiments.kubeflow.org") == [orphan], "a step that lives may be between two signs of life"
+        Cluster(self.namespace).annotate(EXPERIMENT, orphan, {ALIVE: "2026-01-01T00:00:00Z"})
+        self.search(self.another(), tmp_path, {"max_depth": {"type": "int", "min": 2, "max": 2}}, trials=2)
+        assert orphan not in self.names("experiments.kubeflow.org")
+
+    def test_a_controller_that_stops_and_starts_again_costs_time_only(self, engine: Engine, tmp_path: Path) -> None:
+        def stop(trial: Trial) -> None:
+            if trial.number == 1:
+                self.scale(0)
+                threading.Timer(20, self.scale, [1]).start()
+
+        try:
+            trials = self.search(engine, tmp_path, trials=4, keep=stop)
+        finally:
+            self.scale(1)
+        assert [trial.number for trial in trials] == [0, 1, 2, 3]
+
+    def test_a_controller_that_stays_away_is_named(self, engine: Engine, tmp_path: Path) -> None:
+        self.scale(0)
+        try:
+            with pytest.raises(HeadwayError, match=r"kubernetes.webhook_down.*Start the controller"):
+                self.search(engine, tmp_path)
+        finally:
+            self.scale(1)
+
+    def scale(self, replicas: int) -> None:
+        """Stops or starts the Katib controller."""
+        found = json.loads(self.kube.kubectl("get", "deployments", "-A", "-o", "json"))["items"]
+        places = [d["metadata"] for d in found if d["metadata"]["name"] == "katib-controller"]
+        place, name = f"--namespace={places[0]['namespace']}", "deployment/katib-controller"
+        self.kube.kubectl("scale", name, place, f"--replicas={replicas}")
+        if replicas:
+            self.kube.kubectl("rollout", "status", name, place, "--timeout=120s")
+        else:
+            self.kube.kubectl("wait", "pod", place, "--for=delete", "-l", "app=katib-controller", "--timeout=60s")
 
     def test_two_runs_never_share_a_search(
         self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
