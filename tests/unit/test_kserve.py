@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,7 @@ from headway.components.deployment.kserve import routes
 from headway.components.deployment.kserve.capabilities import Capabilities, cannot_split
 from headway.components.deployment.kserve.config import KServe
 from headway.components.deployment.kserve.lease import Record
-from headway.components.deployment.kserve.manifest import elsewhere, inference_service, version_of
+from headway.components.deployment.kserve.manifest import elsewhere, inference_service, kept_from, version_of
 from headway.components.deployment.kserve.reasons import Evidence, reason
 from headway.components.deployment.kserve.rules import broken_rules, check, storage_uri_of
 from headway.components.deployment.kserve.storage import storage_uri
@@ -24,7 +23,7 @@ A, B = "a" * 64, "b" * 64
 
 def release(digest=A, **changes):
     told = {"version": "3", "environment": "dev", "manifest_sha256": "m" * 64, "threshold": 0.25}
-    told |= {"model_name": "flights", "folder": Path("/nowhere"), "uri": f"s3://b/state/releases/flights/{digest}"}
+    told |= {"model_name": "flights", "uri": f"s3://b/state/releases/flights/{digest}"}
     return Release(model_digest=digest, **{**told, **changes})
 
 
@@ -95,6 +94,17 @@ def test_other_settings_for_the_same_model_are_told_apart_but_another_spelling_o
     assert elsewhere(again).storage_uri == one.storage_uri
 
 
+def test_what_a_candidate_cannot_take_away_is_known():
+    old = version(node_selector={"pool": "a", "disk": "ssd"}, storage_secret="minio", priority_class="high")
+    assert kept_from(old, old) == []
+    assert kept_from(old, version(node_selector={"pool": "b"})) == [
+        "priorityClassName",
+        "annotations.serving.kserve.io/storageSecretName",
+        "nodeSelector.disk",
+    ]
+    assert kept_from(version(service_account="x"), version()) == [], "the default account is named"
+
+
 def test_a_first_version_has_no_way_in_until_it_was_checked():
     label = "networking.kserve.io/visibility"
     assert inference_service("flights", version(), dark=True)["metadata"]["labels"][label] == "cluster-local"
@@ -120,6 +130,7 @@ def test_scaling_is_written_as_kserve_wants_it():
         ({"min_replicas": 3, "max_replicas": 2}, "max_replicas is less than min_replicas"),
         ({"autoscaling": {"kind": "keda"}}, "keda needs server, query and target"),
         ({"resources": {"memory": "lots"}}, "serving.kserve.resources.memory"),
+        ({"resources": {"cpu": "1500m"}}, "cpu 1500m is more than max_cpu 1"),
         ({"gateway": "gateway.example"}, "serving.kserve.gateway"),
         ({"min_replica": 2}, "did you mean 'min_replicas'"),
     ],

@@ -13,15 +13,27 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])
 
 
 class Resources(Config):
-    """What a serving pod asks for, and its memory limit; there is no limit on the processor.
+    """What a serving pod asks for.
 
     Attributes:
         cpu: Processor that is kept free for it.
         memory: Memory that is kept free for it, and the most that it may use.
+        max_cpu: The most processor that it may use, where that is free; one model computes on one core at a time.
     """
 
     cpu: Quantity = "250m"
     memory: Quantity = "1Gi"
+    max_cpu: Quantity = "1"
+
+    @model_validator(mode="after")
+    def _check_cpu(self) -> Resources:
+        if _cores(self.cpu) > _cores(self.max_cpu):
+            raise ValueError(f"cpu {self.cpu} is more than max_cpu {self.max_cpu}")
+        return self
+
+
+def _cores(quantity: str) -> float:
+    return float(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity.rstrip("kMGTi"))
 
 
 class Autoscaling(Config):
@@ -104,7 +116,7 @@ class KServe(Config):
     logger: Logger | None = None
     gateway: str | None = Field(default=None, pattern=r"^https?://[^/]+")
     observe_timeout_s: float = Field(default=90, gt=0)
-    drain_s: int = Field(default=5, ge=0, le=600)
+    drain_s: int = Field(default=10, ge=0, le=600)
 
     @model_validator(mode="after")
     def _more_pods_need_a_reason(self) -> KServe:

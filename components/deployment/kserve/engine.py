@@ -25,9 +25,11 @@ from headway.components.deployment.kserve.lease import HISTORY, EndpointLease, R
 from headway.components.deployment.kserve.manifest import (
     CONTAINER,
     PORT,
+    VISIBILITY,
     Version,
     elsewhere,
     inference_service,
+    kept_from,
     version_of,
 )
 from headway.components.deployment.kserve.reasons import INITIALIZER, Evidence, reason
@@ -137,11 +139,15 @@ class KServeEngine:
             record = record.model_copy(update={"candidate": wanted})
             self._check(record)
             self.lease.write(record)
+            kept = kept_from(record.stable, wanted) if record.stable else []
+            if kept:
+                told = f"until it is promoted, which replaces its pods, the candidate has also: {', '.join(kept)}"
+                log.warning(f"{told}; KServe takes them from the stable version")
         candidate = record.candidate or wanted
         try:
             if self._running_name(candidate) is None:
                 self._apply(record, weight=0, dark=record.stable is None)
-            self._wait_ready(candidate)
+            self._wait_ready(candidate, dark=record.stable is None)
             if record.stable:
                 self._prove_split(candidate)
         except HeadwayError:
@@ -167,9 +173,9 @@ class KServeEngine:
         if old:
             time.sleep(self.settings.drain_s)
         self._apply(Record(stable=new), weight=0)
-        self._wait_ready(new, pods=int(new.scaling["minReplicas"]))
         if old:
             self._wait_gone(old)
+        self._wait_ready(new, pods=int(new.scaling["minReplicas"]))
         self._wait_weight(new, new, 100)
         history = (old, *record.history)[:HISTORY] if old else record.history
         self.lease.write(record.model_copy(update={"stable": new, "candidate": None, "history": history}))
@@ -230,7 +236,6 @@ class KServeEngine:
             model_digest=version.model_digest,
             manifest_sha256=given["--manifest-sha256"],
             threshold=None if threshold is None else float(threshold),
-            folder=None,  # type: ignore[arg-type]  # of no account to a manifest
             uri="",
         )
         return version_of(release, version.storage_uri, self.serving, self.settings).same_as(version)
@@ -367,11 +372,11 @@ class KServeEngine:
             timeout_s=self.settings.observe_timeout_s,
         )
 
-    def _wait_ready(self, version: Version, pods: int = 1) -> None:
+    def _wait_ready(self, version: Version, *, pods: int = 1, dark: bool = False) -> None:
         """Waits until a version's Deployment is there in full, and its Service answers with its digest."""
         patience_s = self.serving.start_timeout_s
         end, since, known = time.monotonic() + patience_s, time.monotonic(), ""
-        while not self._ready(version, pods):
+        while not self._ready(version, pods, dark):
             why = self._why(version)
             code = why.code.removeprefix("deployment.") if why else ""
             if code != known:
@@ -382,9 +387,12 @@ class KServeEngine:
                 raise why or self._slow(version, patience_s)
             time.sleep(0.5)
 
-    def _ready(self, version: Version, pods: int) -> bool:
+    def _ready(self, version: Version, pods: int, dark: bool) -> bool:
         deployment = self.cluster.get(DEPLOYMENT, version.named(self.endpoint))
         if deployment is None:
+            return False
+        # KServe copies the service's labels into the pods: those of a first version are replaced when it gets a way in.
+        if (VISIBILITY in (deployment["spec"]["template"]["metadata"].get("labels") or {})) != dark:
             return False
         status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
         if status.get("observedGeneration") != deployment["metadata"]["generation"] or wanted < pods:

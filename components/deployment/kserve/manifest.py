@@ -113,6 +113,14 @@ def inference_service(
     }
 
 
+def kept_from(stable: Version, candidate: Version) -> list[str]:
+    """Fields of the stable version that its candidate has too until it is promoted: it cannot take them away."""
+    old, new = stable.predictor, candidate.predictor
+    kept = sorted(set(old) - set(new))
+    maps = [field for field in ("annotations", "nodeSelector") if field in old and field in new]
+    return kept + [f"{field}.{key}" for field in maps for key in sorted(set(old[field]) - set(new[field]))]
+
+
 def _predictor(release: Release, storage_uri: str, serving: Serving, settings: KServe) -> dict[str, Any]:
     arguments = {
         "--model-dir": _MODEL_DIR,
@@ -130,9 +138,10 @@ def _predictor(release: Release, storage_uri: str, serving: Serving, settings: K
         "args": [part for pair in arguments.items() for part in pair],
         "env": [{"name": "STORAGE_URI", "value": storage_uri}],
         "ports": [{"containerPort": PORT, "protocol": "TCP"}],
+        # All four: KServe fills in what is left out, but not in a candidate, whose pods would go when it is promoted.
         "resources": {
             "requests": {"cpu": settings.resources.cpu, "memory": settings.resources.memory},
-            "limits": {"memory": settings.resources.memory},
+            "limits": {"cpu": settings.resources.max_cpu, "memory": settings.resources.memory},
         },
         # Loading may take as long as the rollout waits for it; once up, a pod is asked every few seconds.
         "startupProbe": _probe("/v2/health/live", period_s=2, failures=max(1, round(serving.start_timeout_s / 2))),
@@ -158,7 +167,8 @@ def _predictor(release: Release, storage_uri: str, serving: Serving, settings: K
         "containers": [container],
         "volumes": [{"name": "tmp", "emptyDir": {}}],
         "terminationGracePeriodSeconds": settings.drain_s + max(5, round(serving.drain_timeout_s)),
-        "serviceAccountName": settings.service_account,
+        # Said even if nothing was asked for: what a canary leaves out, it takes from the stable version.
+        "serviceAccountName": settings.service_account or "default",
         "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
         "nodeSelector": settings.node_selector,
         "tolerations": [dict(each) for each in settings.tolerations],

@@ -91,7 +91,8 @@ def _never_ready(pod: Object, events: Sequence[Object]) -> HeadwayError | None:
 
 
 def _killed(events: Sequence[Object]) -> bool:
-    return any(event.get("reason") == "Killing" and CONTAINER in event.get("message", "") for event in events)
+    told = [event.get("message", "") for event in events if event.get("reason") == "Killing"]
+    return any(CONTAINER in message and "probe" in message for message in told)
 
 
 def _of_replicas(evidence: Evidence) -> HeadwayError | None:

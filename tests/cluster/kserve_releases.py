@@ -1,0 +1,77 @@
+"""What the tests of the engine kserve ask of a cluster: released models in a bucket, and an engine that serves them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headway.components._shared.config import parse
+from headway.components._shared.releases import write_release
+from headway.components._shared.state import State
+from headway.components.deployment.config import Serving
+from headway.components.deployment.engines import Release
+from headway.components.deployment.kserve.engine import KServeEngine
+from tests.cluster.kube import Kube
+from tests.cluster.s3 import S3
+from tests.deployment_samples import Delivery
+
+NAME = "flights"
+ASK = f"/v2/models/{NAME}/ready"
+SMALL = {"cpu": "100m", "memory": "600Mi"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A namespace that may read the bucket.
+
+    Attributes:
+        kube: The cluster.
+        namespace: The test's own.
+        gateway: Where the gateway answers.
+        state: The state folder.
+        folder: For the test's files.
+    """
+
+    kube: Kube
+    namespace: str
+    gateway: str
+    state: str
+    folder: Path
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By which the gateway knows the endpoint."""
+        return {"Host": f"{NAME}-{self.namespace}.example.com"}
+
+    def serving(self, given: Mapping[str, Any] | None = None, **kserve: Any) -> dict[str, Any]:
+        """The parameter `serving`."""
+        pods = {"namespace": self.namespace, "service_account": "serving", "gateway": self.gateway, "resources": SMALL}
+        return {"start_timeout_s": 120, **(given or {}), "kserve": {**pods, "drain_s": 5, **kserve}}
+
+    def engine(self, given: Mapping[str, Any] | None = None, **kserve: Any) -> KServeEngine:
+        """An engine as a step has it."""
+        return KServeEngine(self.state, NAME, parse(Serving, self.serving(given, **kserve), parameter="serving"))
+
+    def release(self, model: Path, **changes: Any) -> Release:
+        """Releases a model, as register_model does."""
+        delivery = Delivery(self.folder / model.parent.name, self.folder, model)
+        delivery.folder.mkdir(exist_ok=True)
+        delivery.judge()
+        uri, written = write_release(State(self.state), NAME, model, delivery.folder / "verdict.json")
+        told = {"model_digest": written.model_digest, "manifest_sha256": written.manifest_sha256, "uri": uri}
+        told |= {"model_name": NAME, "environment": "dev", "version": "1", "threshold": 0.3}
+        return Release(**{**told, **changes})
+
+    def left(self) -> list[str]:
+        """Deployments and services that are there, and whether a candidate stands beside the stable version."""
+        found = self.kube.get(self.namespace, "deployments,services,inferenceservices.serving.kserve.io") or []
+        beside = [f"canary of {o['metadata']['name']}" for o in found if (o.get("spec") or {}).get("canary")]
+        return sorted([f"{o['kind']} {o['metadata']['name']}" for o in found] + beside)
+
+
+def prepare(kube: Kube, namespace: str, s3: S3) -> None:
+    """Lets the pods of a namespace read the bucket."""
+    kube.apply(namespace, s3.secret())
+    kube.apply(namespace, s3.account())

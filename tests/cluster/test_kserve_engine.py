@@ -1,0 +1,244 @@
+"""The engine kserve on a real cluster: what gets traffic, what does not, and that no caller notices."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from headway.components._shared.endpoints.inference import DIGEST_HEADER
+from headway.components._shared.errors import HeadwayError
+from tests.cluster.katib import environment, kubeconfig_for
+from tests.cluster.kserve_releases import ASK, Place, prepare
+from tests.cluster.load import ask, steady_load
+from tests.cluster.s3 import BUCKET
+from tests.deployment_samples import train_sample
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return [train_sample(folder / f"depth-{depth}", depth=depth) for depth in (3, 2, 4)]
+
+
+@pytest.fixture
+def place(cluster, kserve, namespace, s3, tmp_path, monkeypatch):
+    for name, value in environment(s3).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(cluster, namespace, tmp_path)))
+    prepare(cluster, namespace, s3)
+    return Place(cluster, namespace, kserve, f"s3://{BUCKET}/{namespace}", tmp_path)
+
+
+@pytest.fixture
+def served(place, models):
+    """A place whose endpoint has the first model."""
+    engine, release = place.engine(), place.release(models[0])
+    with engine.deploying():
+        engine.promote(engine.start(release))
+    return place
+
+
+def digests(load):
+    """Who answered."""
+    return Counter(answer.headers.get(DIGEST_HEADER) for answer in load.answers)
+
+
+def lost(load):
+    """Requests that failed, by second and by what came of them."""
+    return dict(Counter((int(answer.sent_s), answer.status or answer.body) for answer in load.errors))
+
+
+def whole(place, pods):
+    """The only thing that is there is one version."""
+    deployments = [name for name in place.left() if name.startswith("Deployment")]
+    return len(deployments) == pods and not any(name.startswith("canary") for name in place.left())
+
+
+@pytest.mark.core
+def test_models_come_and_go_and_no_caller_notices(place, models):
+    first, second, third = (place.release(model) for model in models)
+    engine = place.engine()
+    with engine.deploying():
+        assert engine.stable(first) is None
+        candidate = engine.start(first)
+        assert ask(place.gateway + ASK, place.headers).status == 404, "nobody reaches it before it was checked"
+        assert engine.promote(candidate).model_digest == first.model_digest
+    assert ask(place.gateway + ASK, place.headers).headers[DIGEST_HEADER] == first.model_digest
+    with steady_load(place.gateway + ASK, place.headers) as load:
+        engine = place.engine()
+        with engine.deploying():
+            assert engine.stable(second).model_digest == first.model_digest
+            candidate = engine.start(second)
+            assert set(digests(load)) == {first.model_digest}, "a candidate starts without traffic"
+            pods = uids(place, second)
+            for weight in (10, 50, 100):
+                engine.shift(candidate, weight)
+            begun = len(load.answers)
+            engine.promote(candidate)
+            after = Counter(a.headers.get(DIGEST_HEADER) for a in load.answers[begun + 5 :])
+            assert set(after) == {second.model_digest}
+            assert uids(place, second) == pods, "promotion replaces no pod"
+            assert engine.stable(second).as_asked
+            assert engine.previous() == first.model_digest
+        with engine.deploying():
+            candidate = engine.start(third)
+            engine.shift(candidate, 50)
+            engine.withdraw(candidate)
+            engine.withdraw(candidate)
+            assert engine.candidate() is None
+    assert lost(load) == {}
+    assert set(digests(load)) == {release.model_digest for release in (first, second, third)}
+    assert whole(place, 1)
+
+
+def uids(place, release):
+    pods = place.kube.get(place.namespace, "pods")
+    return {p["metadata"]["uid"] for p in pods if f"-v{release.model_digest[:8]}-" in p["metadata"]["name"]}
+
+
+@pytest.mark.core
+def test_a_candidate_that_cannot_start_is_withdrawn_with_the_class_of_its_reason(served, models):
+    good = served.release(models[1])
+    with steady_load(served.gateway + ASK, served.headers) as load:
+        for given, changes, code, said in (
+            ({"image": "registry.invalid/none:1"}, {}, "image_pull", "registry.invalid/none:1"),
+            ({}, {"uri": f"{served.state}/releases/flights/none"}, "storage", "No model found"),
+            ({}, {"manifest_sha256": "0" * 64}, "layout", "[model.changed]"),
+            ({"resources": {"cpu": "100m", "memory": "90Mi"}}, {}, "oom", "more memory than its limit"),
+        ):
+            engine = served.engine(**given)
+            with engine.deploying(), pytest.raises(HeadwayError) as error:
+                engine.start(served.release(models[1], **changes))
+            assert (error.value.code, said in error.value.message) == (f"deployment.{code}", True), str(error.value)
+            assert error.value.remedy
+            assert whole(served, 1)
+    assert lost(load) == {}
+    assert good.model_digest not in digests(load)
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        ({"resources": {"cpu": "100m", "memory": "900Gi"}}, "unschedulable", "Insufficient memory"),
+        ({"service_account": "nobody"}, "config", 'serviceaccount "nobody" not found'),
+        ({"storage_uri": "pvc://nothing/here"}, "volume", "nothing"),
+        ({"service_account": "default"}, "storage", "s3://"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_may_pass_is_waited_for_and_then_told(served, models, given, code, said):
+    engine = served.engine({"start_timeout_s": 20}, **given)
+    with engine.deploying(), pytest.raises(HeadwayError) as error:
+        engine.start(served.release(models[1]))
+    assert (error.value.code, said in error.value.message) == (f"deployment.{code}", True), str(error.value)
+    assert whole(served, 1)
+
+
+def test_a_quota_that_is_used_up_is_told(served, models):
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}}
+    served.kube.apply(served.namespace, {**quota, "spec": {"hard": {"requests.memory": "700Mi"}}})
+    engine = served.engine()
+    with engine.deploying(), pytest.raises(HeadwayError) as error:
+        engine.start(served.release(models[1]))
+    assert error.value.code == "deployment.quota"
+    assert "exceeded quota: small" in error.value.message
+    assert whole(served, 1)
+
+
+def test_what_was_begun_is_taken_up_by_the_next_step(served, models):
+    second, third = (served.release(model) for model in models[1:])
+    vanished = served.engine()
+    with vanished.deploying():
+        vanished.shift(vanished.start(second), 50)
+    pods = uids(served, second)
+    engine = served.engine()
+    with engine.deploying():
+        found = engine.candidate()
+        assert (found.model_digest, found.as_asked) == (second.model_digest, True)
+        engine.start(second)
+        assert uids(served, second) == pods, "adopted with its pods"
+        assert not served.engine(resources={"cpu": "120m", "memory": "600Mi"}).candidate().as_asked
+        engine.start(third)
+        assert engine.candidate().model_digest == third.model_digest, "another candidate takes its place"
+        engine.withdraw(engine.candidate())
+    assert whole(served, 1)
+
+
+def test_a_promotion_that_was_not_noted_is_noted_by_the_next_step(served, models):
+    second = served.release(models[1])
+    engine = served.engine()
+    with engine.deploying():
+        candidate = engine.start(second)
+        engine.shift(candidate, 100)
+        before = engine.lease.read()
+        engine.promote(candidate)
+        engine.lease.write(before)
+    engine = served.engine()
+    with engine.deploying():
+        assert engine.candidate() is None
+        assert engine.stable(second).model_digest == second.model_digest
+        assert engine.previous() == before.stable.model_digest
+
+
+def test_new_settings_for_the_same_model_are_a_candidate_like_any_other(served, models):
+    release = served.release(models[0])
+    engine = served.engine(resources={"cpu": "120m", "memory": "600Mi"})
+    with steady_load(served.gateway + ASK, served.headers) as load, engine.deploying():
+        assert not engine.stable(release).as_asked
+        candidate = engine.start(release)
+        engine.shift(candidate, 100)
+        engine.promote(candidate)
+        assert engine.stable(release).as_asked
+    assert lost(load) == {}
+    assert whole(served, 1)
+
+
+def test_somebody_elses_change_is_reported_and_not_overwritten(served, models):
+    edit = '{"spec": {"predictor": {"maxReplicas": 7}}}'
+    kind = "inferenceservices.serving.kserve.io"
+    patch = ("--type=merge", "-p", edit, "--field-manager=human")
+    served.kube.kubectl("patch", "-n", served.namespace, kind, "flights", *patch)
+    engine = served.engine()
+    with engine.deploying(), pytest.raises(HeadwayError) as error:
+        engine.start(served.release(models[1]))
+    assert error.value.code == "kubernetes.conflict"
+    assert "maxReplicas" in error.value.message
+    assert served.kube.get(served.namespace, kind, "flights")["spec"]["predictor"]["maxReplicas"] == 7
+    assert whole(served, 1)
+
+
+def test_a_service_that_is_not_ours_is_left_alone(place, models):
+    image = {"name": "kserve-container", "image": "x:1"}
+    annotations = {"serving.kserve.io/deploymentMode": "Standard"}
+    foreign = {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "flights", "annotations": annotations},
+        "spec": {"predictor": {"containers": [image]}},
+    }
+    place.kube.apply(place.namespace, foreign)
+    with pytest.raises(HeadwayError) as error, place.engine().deploying():
+        pass
+    assert error.value.code == "deployment.not_ours"
+
+
+def test_two_deployments_to_one_endpoint_take_turns(place, models):
+    engine, other = place.engine(), place.engine({"busy_timeout_s": 1})
+    with engine.deploying():
+        with pytest.raises(HeadwayError) as error, other.deploying():
+            pass
+        assert error.value.code == "endpoint.busy"
+    with other.deploying():
+        pass
+
+
+def test_a_lease_whose_holder_has_died_is_taken_over(place):
+    engine = place.engine()
+    engine.lease._take()  # and never renewed
+    with place.engine({"busy_timeout_s": 60}).deploying():
+        with pytest.raises(HeadwayError) as error:
+            engine.note(None)
+        assert error.value.code == "endpoint.busy"
