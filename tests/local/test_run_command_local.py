@@ -17,11 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "headway.pipelines.cli"]
 
 
-def parameter_file(folder, **changes):
+def parameter_file(folder, pipeline="delivery", **changes):
     parameters = read_parameters(ROOT / "pipelines/demos/churn/delivery.yaml", folder / "data").parameters
     parameters = {**parameters, "study": {**parameters["study"], "trials": 2}, **changes}
     path = folder / "churn.yaml"
-    path.write_text(yaml.safe_dump({"pipeline": "delivery", "parameters": parameters}))
+    path.write_text(yaml.safe_dump({"pipeline": pipeline, "parameters": parameters}))
     return path
 
 
@@ -82,12 +82,12 @@ def test_nothing_goes_on_after_a_run_was_stopped(tmp_path, number):
 
 def test_a_refused_model_is_told_and_changes_the_exit_code_when_asked(tmp_path):
     gates = {"impossible": {"kind": "metric", "metric": "roc_auc", "at_least": 0.9999}}
-    path = parameter_file(tmp_path, gates=gates)
+    path = parameter_file(tmp_path, "training", gates=gates)
     home = tmp_path / "home"
-    asked = [*COMMAND, "run", "delivery", "--params", path, "--home", home]
+    asked = [*COMMAND, "run", "training", "--params", path, "--home", home]
     plain = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert plain.returncode == 0, plain.stdout + plain.stderr
-    assert "\nregistered nothing\nendpoint   none for this model\n" in plain.stdout
+    assert "\nregistered nothing\nreport " in plain.stdout
     strict = subprocess.run([*asked, "--fail-if-refused"], capture_output=True, text=True, check=False)
     assert "computed anew" not in plain.stdout
     assert strict.returncode == 3, strict.stdout + strict.stderr
