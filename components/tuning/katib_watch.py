@@ -147,7 +147,7 @@ class Watch:
         )
         if signs != self._progress[1]:
             self._progress = (now, signs)
-        if not snapshot.trials:
+        if all(state_of(trial) in ENDED for trial in snapshot.trials.values()):
             if now - self._progress[0] > self._patience_s:
                 raise self._no_trial(snapshot)
             return
@@ -233,7 +233,8 @@ class Watch:
             reasons = ["the Katib controller has not looked at it, so it seems not to run"]
         return HeadwayError(
             "tuning.no_trial",
-            f"Katib has started no trial of {self._experiment} in {self._patience_s:.0f} s: "
+            f"Katib has started no{' more' if snapshot.trials else ''} trial of {self._experiment} in "
+            f"{self._patience_s:.0f} s: "
             f"{'; '.join(dict.fromkeys(reasons)) or 'its service for suggestions does not answer'}.",
             value=self._experiment,
             remedy="Look at the Katib controller and the pod of the Suggestion; study.pods.patience is how long it may "

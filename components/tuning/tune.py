@@ -80,10 +80,10 @@ def tune(
             write_failure_report(report.path, hopeless.trials, setting, str(hopeless.error))
             keep_report(report.path)
             raise hopeless.error from None
-    result = _result(spec, search, trials, runner.name, ending)
-    write_tuning(result, tuning.path)
-    write_report(report.path, result, space, setting)
-    keep_report(report.path)
+        result = _result(spec, search, trials, runner.name, ending)
+        write_tuning(result, tuning.path)
+        write_report(report.path, result, space, setting)
+        keep_report(report.path)
     describe(
         tuning,
         trials=len(trials),
@@ -149,7 +149,7 @@ def _run(runner: Engine, search: Search) -> tuple[list[Trial], str]:
         return trials, ""
     if search.deadline is not None and time.monotonic() >= search.deadline:
         return trials, f"ended by the timeout of {study.timeout} after {len(trials)} of {study.trials} trials"
-    return trials, f"the space holds no more than {counted(len(trials), 'different trial')}"
+    return trials, f"no more than {counted(len(trials), 'different trial')} came up"
 
 
 def _give_up_if_hopeless(trials: list[Trial], study: Study) -> None:
