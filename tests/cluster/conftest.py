@@ -25,8 +25,10 @@ TEST_CLUSTER = Path(__file__).resolve().parents[3] / "shared" / "cluster"
 HOME = Path(os.environ.get("CLUSTER_HOME", "/var/cache/headway-cluster"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test waits for images and a cluster; its own time begins after that."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The core ends here where there is no cluster; a test's time begins when it has images and a cluster."""
+    if config.option.markexpr == "core" and (why_not := _no_cluster()):
+        pytest.exit(f"no test in a cluster: {why_not}", returncode=0)
     for item in items:
         if item.path.parent == HERE and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(300, func_only=True))
@@ -72,10 +74,8 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if "KUBECONFIG" in os.environ:
         yield Kube("kubectl", os.environ["KUBECONFIG"])
         return
-    if not TEST_CLUSTER.is_dir():
-        pytest.skip("no cluster: KUBECONFIG is not set and no test cluster is there")
-    if os.geteuid() != 0:
-        pytest.skip("no cluster: KUBECONFIG is not set and the test cluster needs root")
+    if why_not := _no_cluster():
+        pytest.skip(why_not)
     tool, image = request.getfixturevalue("tool"), request.getfixturevalue("image")
     kube = Kube(str(HOME / "bin/kubectl"), str(HOME / "run/admin.kubeconfig"))
     was_up = kube.answers()
@@ -139,6 +139,15 @@ def namespace(cluster: Kube) -> Iterator[str]:
     cluster.kubectl("create", "namespace", name)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def _no_cluster() -> str | None:
+    """Why there is none and none can be started."""
+    if "KUBECONFIG" in os.environ:
+        return None
+    if not TEST_CLUSTER.is_dir():
+        return "KUBECONFIG is not set, and no test cluster is beside the checkout"
+    return None if os.geteuid() == 0 else "KUBECONFIG is not set, and the test cluster needs root"
 
 
 def _prepare_machine() -> None:

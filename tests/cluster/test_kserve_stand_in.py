@@ -290,6 +290,23 @@ def test_an_autoscaler_is_made_for_both_and_the_canarys_is_left_behind(there):
     wait_until(lambda: [h["metadata"]["name"] for h in there.get("hpa")] == [f"churn-{NEW}-predictor"])
 
 
+def test_without_keda_its_autoscaling_leaves_a_service_without_a_route(there):
+    keda = {"serving.kserve.io/autoscalerClass": "keda"}
+    there.apply(service(predictor(OLD, uri="pvc://models/v1"), annotations=keda))
+    wait_until(lambda: there.pods(OLD) and there.conditions().get("PredictorReady") == "False")
+    reasons = {c["type"]: c.get("reason") for c in there.status()["conditions"]}
+    assert reasons["PredictorReady"] == "ReconcileFailed"
+    assert there.get("httproutes") == []
+
+
+def test_a_stopped_service_keeps_nothing_but_itself(there):
+    there.start()
+    assert "the object has been modified" in events(there), "a warning on a healthy service"
+    there.apply(service(predictor(OLD, uri="pvc://models/v1"), annotations={"serving.kserve.io/stop": "true"}))
+    wait_until(lambda: not any(there.get(kind) for kind in ("deployments", "services", "httproutes")))
+    wait_until(lambda: there.conditions().get("Stopped") == "True")
+
+
 def test_nothing_is_left_of_a_service_that_is_deleted(there):
     there.start()
     there.kube.kubectl("delete", "isvc", "churn", "-n", there.namespace)

@@ -97,8 +97,14 @@ class Controller:
         return [secret for secret in found if secret]
 
     def write_status(self, isvc: Object, status: Object) -> None:
-        """Writes the status if it says anything new."""
+        """Writes the status if it says anything new; now and then KServe is too late, and its warning means nothing."""
         known = isvc.get("status") or {}
+        if known and "url" not in known and status.get("url"):
+            self.tell(
+                isvc,
+                f'Operation cannot be fulfilled on inferenceservices.serving.kserve.io "{name_of(isvc)}": the object '
+                "has been modified; please apply your changes to the latest version and try again",
+            )
         if any(known.get(key) != value for key, value in status.items()):
             self._api.write_status("InferenceService", isvc["metadata"]["namespace"], name_of(isvc), status)
 
