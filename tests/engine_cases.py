@@ -37,9 +37,11 @@ class EngineCases:
 
     Attributes:
         always: What every study of this engine says.
+        trial_timeout: More than a trial needs, and short enough to wait for.
     """
 
     always: Mapping[str, Any] = {}
+    trial_timeout = "15s"
 
     def another(self, engine: Engine) -> Engine:
         """One more engine of the same kind."""
@@ -122,7 +124,7 @@ class EngineCases:
             "hang": "it did not answer in time",
         }
         space = {"behaviour": {"type": "categorical", "list": ["fine", *causes]}}
-        given: dict[str, Any] = {"estimator": FRAGILE, "trial_timeout": "15s", "objective": "log_loss"}
+        given: dict[str, Any] = {"estimator": FRAGILE, "trial_timeout": self.trial_timeout, "objective": "log_loss"}
         trials = self.search(engine, tmp_path, space, trials=9, **given)
         assert {trial.params.get("behaviour") for trial in trials} == {None, "fine", *causes}
         for trial in trials:

@@ -33,6 +33,8 @@ pytestmark = pytest.mark.timeout(900)
 class KatibCases(EngineCases):
     """An engine in a namespace of its own; its trials also find the estimators of the tests."""
 
+    trial_timeout = "45s"  # a pod's start included, on a busy machine
+
     @pytest.fixture(autouse=True)
     def place(
         self,
@@ -92,7 +94,7 @@ class TestKatibEngine(KatibCases):
         }
         fine = [f"fine {number}" for number in range(4)]
         space = {"behaviour": {"type": "categorical", "list": [*causes, *fine]}}
-        given: dict[str, Any] = {"estimator": FRAGILE, "trial_timeout": "20s", "objective": "log_loss"}
+        given: dict[str, Any] = {"estimator": FRAGILE, "trial_timeout": self.trial_timeout, "objective": "log_loss"}
         trials = self.search(engine, tmp_path, space, trials=8, parallel=4, max_failed_share=1.0, **given)
         assert any(trial.state == "failed" for trial in trials)
         for trial in trials:
@@ -111,6 +113,14 @@ class TestKatibEngine(KatibCases):
         assert [trial.number for trial in again] == [0, 1, 2]
         assert [trial.number for trial in kept] == [2]
         assert again[2].params not in [trial.params for trial in again[:2]]
+
+    def test_nothing_goes_on_after_the_deadline(self, engine: Engine, tmp_path: Path) -> None:
+        space = {"behaviour": {"type": "categorical", "list": ["fine", "hang"]}}
+        begun = time.monotonic()
+        trials = self.search(engine, tmp_path, space, estimator=FRAGILE, deadline=begun + 60)
+        assert time.monotonic() - begun < 60 + 45
+        assert trials
+        assert all(trial.params.get("behaviour") != "hang" for trial in trials)
 
     def test_a_search_that_was_left_running_is_adopted_with_its_trials(self, engine: Engine, tmp_path: Path) -> None:
         names: list[str] = []

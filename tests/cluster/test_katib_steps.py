@@ -88,7 +88,9 @@ class Steps:
 
     def finish(self, name: str) -> tuple[TuningResult | None, str]:
         """Waits for their end; gives the result, None if they failed, and what tune_model logged."""
-        pod = self.kube.finished_pod(self.namespace, name, timeout_s=600)
+        _wait(lambda: self.kube.get(self.namespace, "job", name)["status"].get("conditions"), 600)
+        (pod,) = [p for p in self.kube.get(self.namespace, "pods") if p["metadata"]["labels"].get("job-name") == name]
+        _wait(lambda: self.kube.get(self.namespace, "job", name)["status"].get("active", 0) == 0, 60)
         log = self.log(pod)
         if pod["status"]["phase"] != "Succeeded":
             return None, log
