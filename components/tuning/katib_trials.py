@@ -103,6 +103,7 @@ def run_jobs(runner: Runner, choices: Mapping[int, Mapping[str, str]]) -> Genera
                 running.append(waiting.pop(0))
                 _start(runner, running[-1], choices[running[-1]])
             snapshot = runner.look()
+            watch.see(snapshot, time.monotonic())
             for begun in running.copy():
                 trial = _of_job(runner, begun, choices[begun], snapshot, watch)
                 if trial is not None:

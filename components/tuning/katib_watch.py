@@ -141,12 +141,7 @@ class Watch:
             HeadwayError: `tuning.no_trial`, `tuning.sidecar_missing`, `tuning.pod_missing`, `tuning.no_observation`,
                 and `tuning.pod_<cause>` with the causes of `Trouble`.
         """
-        signs = frozenset(
-            f"{name} {state_of(trial)} {(snapshot.pods.get(name, {}).get('status') or {}).get('phase')}"
-            for name, trial in snapshot.trials.items()
-        )
-        if signs != self._progress[1]:
-            self._progress = (now, signs)
+        self.see(snapshot, now)
         if all(state_of(trial) in ENDED for trial in snapshot.trials.values()):
             if now - self._progress[0] > self._patience_s:
                 raise self._no_trial(snapshot)
@@ -155,12 +150,21 @@ class Watch:
             if state_of(trial) not in ENDED:
                 self._check_running(name, snapshot.jobs.get(name), snapshot.pods.get(name), now)
 
+    def see(self, snapshot: Snapshot, now: float) -> None:
+        """Notes progress: something has changed, or a pod is at work, so that others may well wait for its place."""
+        phases = {name: (pod.get("status") or {}).get("phase") for name, pod in snapshot.pods.items()}
+        states = {name: state_of(trial) for name, trial in snapshot.trials.items()}
+        signs = frozenset(f"{name} {sign}" for found in (phases, states) for name, sign in found.items())
+        at_work = any(phases[name] == "Running" for name in snapshot.jobs if name in phases)
+        if at_work or signs != self._progress[1]:
+            self._progress = (now, signs)
+
     def check_job(self, job: Object, pod: Object | None, now: float) -> None:
         """Looks at a Job of ours that has not ended."""
         name = job["metadata"]["name"]
         if pod is not None:
             self.check_pod(pod, now)
-        elif self._lasts("no pod", name, now) > self._patience_s:
+        elif self._lasts("no pod", name, now) > self._patience_s < now - self._progress[0]:
             raise self._no_pod(name)
 
     def check_pod(self, pod: Object, now: float) -> None:
@@ -171,9 +175,8 @@ class Watch:
         trouble = trouble_of(pod, self._cluster.events_of(name) if long else ())
         if trouble is None or not trouble.passing:
             return
-        if self._lasts(trouble.cause, name, now) > min(
-            self._patience_s, _HOPELESS_AFTER_S.get(trouble.cause, math.inf)
-        ) and now - self._progress[0] > min(self._patience_s, 45.0):
+        bearable = min(self._patience_s, _HOPELESS_AFTER_S.get(trouble.cause, math.inf))
+        if self._lasts(trouble.cause, name, now) > bearable < now - self._progress[0]:
             raise HeadwayError(
                 f"tuning.pod_{trouble.cause}",
                 f"A trial cannot start. {trouble}",

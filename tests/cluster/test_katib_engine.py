@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,29 @@ class TestKatibEngine(KatibCases):
         finally:
             self.scale(1)
 
+    def test_a_controller_that_does_not_come_back_during_the_search_is_told(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
+        def stop(trial: Trial) -> None:
+            if trial.number == 1:
+                self.scale(0)
+                threading.Timer(75, self.scale, [1]).start()
+
+        pods = {**self.always["pods"], "patience": "10s"}
+        try:
+            with pytest.raises(HeadwayError, match=r"tuning.(no_observation|no_trial|pod_missing).*[Cc]ontroller"):
+                self.search(engine, tmp_path, trials=9, keep=stop, pods=pods)
+        finally:
+            self.scale(1)
+
+    def test_a_suggestion_service_that_cannot_start_is_told_with_its_reason(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
+        pods = {**self.always["pods"], "patience": "15s"}
+        broken = self.configured(lambda line: line.replace("goptuna", "no-such") if "sobol" in line else line)
+        with broken, pytest.raises(HeadwayError, match=r"tuning.no_trial.*no-such"):
+            self.search(engine, tmp_path, sampler="sobol", pods=pods)
+
     def scale(self, replicas: int) -> None:
         """Stops or starts the Katib controller."""
         found = json.loads(self.kube.kubectl("get", "deployments", "-A", "-o", "json"))["items"]
@@ -340,22 +364,28 @@ class TestKatibEngine(KatibCases):
             self.search(engine, tmp_path, pods=pods)
 
     def test_a_sampler_that_katib_does_not_have_is_named(self, engine: Engine, tmp_path: Path) -> None:
-        config = "katib-config"
-        found = self.kube.kubectl("get", "configmap", "-A", "-o", "json", f"--field-selector=metadata.name={config}")
-        (item,) = json.loads(found)["items"]
-        kept = item["data"]["katib-config.yaml"]
-        where = item["metadata"]["namespace"]
-        less = "\n".join(line for line in kept.splitlines() if "algorithmName: sobol" not in line)
-        try:
-            self._configure(where, less)
-            with pytest.raises(HeadwayError, match=r"tuning.algorithm_missing"):
-                self.search(engine, tmp_path, sampler="sobol")
-        finally:
-            self._configure(where, kept)
+        less = self.configured(lambda line: "" if "algorithmName: sobol" in line else line)
+        with less, pytest.raises(HeadwayError, match=r"tuning.algorithm_missing"):
+            self.search(engine, tmp_path, sampler="sobol")
 
-    def _configure(self, where: str, text: str) -> None:
-        patch = json.dumps({"data": {"katib-config.yaml": text}})
-        self.kube.kubectl("patch", "configmap", "katib-config", "-n", where, "--type=merge", "-p", patch)
+    @contextlib.contextmanager
+    def configured(self, change: Callable[[str], str]) -> Iterator[None]:
+        """Katib with other lines in its configuration, and as it was afterwards."""
+        found = self.kube.kubectl("get", "configmap", "-A", "-o", "json", "--field-selector=metadata.name=katib-config")
+        (config,) = json.loads(found)["items"]
+        kept = config["data"]["katib-config.yaml"]
+
+        def write(text: str) -> None:
+            patch = json.dumps({"data": {"katib-config.yaml": text}})
+            place = f"--namespace={config['metadata']['namespace']}"
+            self.kube.kubectl("patch", "configmap", "katib-config", place, "--type=merge", "-p", patch)
+
+        write("\n".join(map(change, kept.splitlines())))
+        try:
+            time.sleep(2)  # the controller reads it through a cache
+            yield
+        finally:
+            write(kept)
 
     def test_a_space_that_cma_es_cannot_search_is_refused(self, engine: Engine, tmp_path: Path) -> None:
         with pytest.raises(HeadwayError, match=r"tuning.space_unfit"):

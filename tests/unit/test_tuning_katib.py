@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -14,6 +14,7 @@ from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators.codings import Coding, named_choices
 from headway.components._shared.estimators.trials import Setting
+from headway.components._shared.kubernetes import Cluster
 from headway.components.tuning.config import Parameter, Pods, SearchSpace, Study
 from headway.components.tuning.katib_checks import RIGHTS, check_experiment
 from headway.components.tuning.katib_experiment import (
@@ -26,7 +27,7 @@ from headway.components.tuning.katib_experiment import (
     single_job,
 )
 from headway.components.tuning.katib_pod import require_reachable, trial_pod
-from headway.components.tuning.katib_watch import cause_of, observed, state_of
+from headway.components.tuning.katib_watch import SIDECAR, Snapshot, Watch, cause_of, observed, state_of
 
 ROLE = Path(__file__).resolve().parents[2] / "components" / "tuning" / "role.yaml"
 SETTING = Setting(
@@ -290,3 +291,75 @@ def test_a_failed_trial_tells_its_cause(pod: dict[str, Any] | None, cause: str) 
 def test_a_trial_that_was_stopped_for_its_time_says_so() -> None:
     job = {"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]}}
     assert cause_of(job, None) == "it did not answer in time"
+
+
+class Silent:
+    """A cluster that tells no reasons."""
+
+    namespace = "n"
+
+    def events_of(self, name: str) -> list[dict[str, Any]]:
+        return []
+
+    def list(self, kind: Any, labels: Any = None) -> list[dict[str, Any]]:
+        return []
+
+    def get(self, kind: Any, name: str) -> None:
+        return None
+
+
+def running(name: str, phase: str = "Running", reason: str | None = None) -> dict[str, Any]:
+    conditions = [{"type": "PodScheduled", "status": "False", "message": reason}] if reason else []
+    containers = [{"name": "trial"}, {"name": SIDECAR}]
+    status = {"phase": phase, "conditions": conditions}
+    return {"metadata": {"name": name}, "spec": {"containers": containers}, "status": status}
+
+
+def snapshot(trials: dict[str, str], pods: dict[str, Any], jobs: dict[str, Any] | None = None) -> Snapshot:
+    states = {
+        name: {"status": {"conditions": [{"type": state, "status": "True"}]}} if state else {}
+        for name, state in trials.items()
+    }
+    return Snapshot({"status": {}}, states, jobs or {name: {} for name in trials}, pods)
+
+
+def test_a_pod_that_waits_for_the_place_of_one_at_work_is_borne() -> None:
+    watch = Watch(cast("Cluster", Silent()), "e", 10.0, 0.0)
+    waiting = running("b", "Pending", "Insufficient cpu")
+    for now in range(0, 600, 5):
+        watch.check(snapshot({"a": "Running", "b": "Running"}, {"a": running("a"), "b": waiting}), now)
+    alone = snapshot({"a": "Succeeded", "b": "Running"}, {"b": waiting})
+    watch.check(alone, 600)
+    with pytest.raises(HeadwayError, match=r"tuning.pod_unschedulable.*Insufficient cpu"):
+        watch.check(alone, 611)
+
+
+def test_a_search_without_any_trial_is_given_up_when_its_patience_is_over() -> None:
+    watch = Watch(cast("Cluster", Silent()), "e", 10.0, 0.0)
+    watch.check(snapshot({}, {}), 9.0)
+    with pytest.raises(HeadwayError, match=r"tuning.no_trial.*no trial of e in 10 s.*controller has not looked at it"):
+        watch.check(snapshot({}, {}), 11.0)
+
+
+def test_a_suggestion_service_that_stops_between_trials_is_noticed() -> None:
+    watch = Watch(cast("Cluster", Silent()), "e", 10.0, 0.0)
+    watch.check(snapshot({"a": "Succeeded"}, {}), 9.0)
+    watch.check(snapshot({"a": "Succeeded"}, {}), 18.0)
+    with pytest.raises(HeadwayError, match=r"tuning.no_trial.*no more trial of e"):
+        watch.check(snapshot({"a": "Succeeded"}, {}), 20.0)
+
+
+def test_a_trial_without_katibs_collector_is_told_at_once() -> None:
+    watch = Watch(cast("Cluster", Silent()), "e", 10.0, 0.0)
+    bare = {**running("a"), "spec": {"containers": [{"name": "trial"}]}}
+    with pytest.raises(HeadwayError, match=r"tuning.sidecar_missing.*kubectl label namespace n"):
+        watch.check(snapshot({"a": "Running"}, {"a": bare}), 1.0)
+
+
+def test_a_job_that_is_over_while_katib_says_nothing_is_told() -> None:
+    watch = Watch(cast("Cluster", Silent()), "e", 10.0, 0.0)
+    jobs = {"a": {"status": {"conditions": [{"type": "Complete", "status": "True"}]}}}
+    given = snapshot({"a": "Running"}, {"a": running("a", "Succeeded")}, jobs)
+    watch.check(given, 1.0)
+    with pytest.raises(HeadwayError, match=r"tuning.no_observation.*controller seems not to run"):
+        watch.check(given, 12.0)
