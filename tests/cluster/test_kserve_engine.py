@@ -8,6 +8,7 @@ import pytest
 
 from headway.components._shared.endpoints.inference import DIGEST_HEADER
 from headway.components._shared.errors import HeadwayError
+from headway.components.deployment.kserve.lease import Record
 from tests.cluster.katib import environment, kubeconfig_for
 from tests.cluster.kserve_releases import ASK, Place, prepare
 from tests.cluster.load import ask, steady_load
@@ -181,6 +182,21 @@ def test_a_promotion_that_was_not_noted_is_noted_by_the_next_step(served, models
         assert engine.candidate() is None
         assert engine.stable(second).model_digest == second.model_digest
         assert engine.previous() == before.stable.model_digest
+
+
+def test_a_promotion_whose_end_was_not_seen_is_taken_back_like_any_rollout(served, models):
+    first, second = (served.release(model) for model in models[:2])
+    engine = served.engine()
+    with steady_load(served.gateway + ASK, served.headers) as load, engine.deploying():
+        candidate = engine.start(second)
+        engine.shift(candidate, 100)
+        engine._apply(Record(stable=engine.lease.read().candidate), weight=0)
+        engine.withdraw(candidate)
+        assert engine.stable(first).as_asked
+        assert engine.candidate() is None
+    assert lost(load) == {}
+    assert ask(served.gateway + ASK, served.headers).headers[DIGEST_HEADER] == first.model_digest
+    assert whole(served, 1)
 
 
 def test_new_settings_for_the_same_model_are_a_candidate_like_any_other(served, models):

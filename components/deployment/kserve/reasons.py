@@ -52,8 +52,8 @@ def reason(evidence: Evidence) -> HeadwayError | None:
 
 
 def _of_trouble(trouble: Trouble, evidence: Evidence) -> HeadwayError:
-    log = evidence.logs.get((trouble.pod, trouble.container or ""), "")
-    said = f"{trouble}\n{log}" if log and log not in trouble.message else str(trouble)
+    log = evidence.logs.get((trouble.pod, trouble.container or ""), "").strip()
+    said = f"{trouble.pod}/{trouble.container}: {log}" if len(log) > len(trouble.message) else str(trouble)
     if trouble.container == INITIALIZER and trouble.cause in ("crash", "oom"):
         return _named("storage", f"The release could not be loaded from its store: {_end(said)}", _STORAGE)
     if trouble.cause == "crash":
@@ -138,7 +138,7 @@ def _named(code: str, message: str, remedy: str) -> HeadwayError:
 def _end(said: str) -> str:
     """The last lines, in which a program says why it ended."""
     lines = [line for line in said.strip().splitlines() if line.strip()]
-    return "\n".join(lines[-6:])[-1500:]
+    return "\n".join(lines[-20:])[-1500:]
 
 
 _STORAGE = (

@@ -1,0 +1,244 @@
+"""What a cluster really does with the versions of an endpoint: looked at, waited for, explained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.kubernetes import Cluster
+from headway.components._shared.kubernetes.kinds import DEPLOYMENT, EVENT, HTTP_ROUTE, INFERENCE_SERVICE, POD, SERVICE
+from headway.components.deployment.config import Serving
+from headway.components.deployment.engines import Address
+from headway.components.deployment.kserve import routes
+from headway.components.deployment.kserve.capabilities import Capabilities, cannot_split
+from headway.components.deployment.kserve.config import KServe
+from headway.components.deployment.kserve.manifest import CONTAINER, PORT, VISIBILITY, Version
+from headway.components.deployment.kserve.reasons import INITIALIZER, Evidence, reason
+
+# How long a reason must stand before it is final; one that is not here may pass until the time to start is over.
+_FINAL_AFTER_S = {
+    "storage": 3,
+    "layout": 3,
+    "version_mismatch": 3,
+    "crash": 5,
+    "oom": 3,
+    "probe": 0,
+    "image_pull": 10,
+    "no_runtime": 5,
+    "service_refused": 10,
+    "quota": 10,
+}
+_SPLIT_PROVEN_S = 20.0
+_LAG_S = 10.0
+_GONE_S = 120.0
+
+
+class Watch:
+    """Looks at one endpoint.
+
+    Args:
+        cluster: Where.
+        endpoint: Its name.
+        serving: Limits.
+        settings: Those of the cluster.
+    """
+
+    def __init__(self, cluster: Cluster, endpoint: str, serving: Serving, settings: KServe) -> None:
+        self.cluster = cluster
+        self.endpoint = endpoint
+        self.serving = serving
+        self.settings = settings
+
+    def entrance(self) -> Address:
+        """The gateway, with the name of the endpoint in the header Host.
+
+        Raises:
+            HeadwayError: `deployment.ingress`.
+        """
+        route = self.cluster.get(HTTP_ROUTE, self.endpoint)
+        if route is None:
+            raise HeadwayError(
+                "deployment.ingress",
+                f"KServe has made no HTTPRoute for {self.endpoint}, so nothing from outside reaches it.",
+                value=self.endpoint,
+                remedy="Set ingress.enableGatewayApi in the ConfigMap inferenceservice-config, and check that neither "
+                "disableIngressCreation nor the label networking.kserve.io/visibility is set.",
+            )
+        host = routes.host_of(route)
+        if self.settings.gateway is None:
+            return Address(f"http://{host}")
+        return Address(self.settings.gateway.rstrip("/"), {"Host": host})
+
+    def capabilities(self) -> Capabilities:
+        try:
+            service, serves = self.cluster.get(INFERENCE_SERVICE, self.endpoint), True
+        except HeadwayError as error:
+            if error.code != "kubernetes.kind_missing":
+                raise
+            service, serves = None, False
+        try:
+            route, known = self.cluster.get(HTTP_ROUTE, self.endpoint), True
+        except HeadwayError as error:
+            if error.code != "kubernetes.kind_missing":
+                raise
+            route, known = None, False
+        mode = (service or {}).get("status", {}).get("deploymentMode")
+        return Capabilities(serves=serves, routes=known, canary=True, mode=mode, route=route)
+
+    def place_of(self, version: Version) -> str | None:
+        """Whether the service has a version as `stable` or as `canary`."""
+        service = self.cluster.get(INFERENCE_SERVICE, self.endpoint)
+        spec = (service or {}).get("spec") or {}
+        if version.name == (spec.get("predictor") or {}).get("name"):
+            return "stable"
+        names = [canary["predictor"].get("name") for canary in spec.get("canary") or ()]
+        return "canary" if version.name in names else None
+
+    def weight_of(self, version: Version) -> float:
+        """The share of the traffic that the route gives a version."""
+        route = self.cluster.get(HTTP_ROUTE, self.endpoint)
+        return routes.weights(route).get(version.named(self.endpoint), 0.0) if route else 0.0
+
+    def prove_split(self, candidate: Version) -> None:
+        """A route that names the candidate, without traffic yet, is the first proof that this KServe moves weights."""
+
+        def named() -> bool:
+            route = self.cluster.get(HTTP_ROUTE, self.endpoint)
+            return route is not None and candidate.named(self.endpoint) in routes.weights(route)
+
+        if not routes.until(named, _SPLIT_PROVEN_S):
+            why = (
+                cannot_split(self.capabilities())
+                or "its HTTPRoute does not name the candidate, as KServe does from 0.21 on"
+            )
+            raise HeadwayError(
+                "deployment.cannot_split",
+                f"Traffic cannot be moved to a candidate of {self.endpoint}: {why}.",
+                value=self.endpoint,
+                remedy="Update KServe to 0.21 with the Gateway API, or deploy under another name.",
+            )
+
+    def wait_weight(self, stable: Version, candidate: Version, weight: int) -> None:
+        """Waits until the route says the weight and the gateway does it."""
+        names = {candidate.named(self.endpoint): weight} if weight else {}
+        if candidate.name != stable.name:
+            names |= {stable.named(self.endpoint): 100 - weight} if weight < 100 else {}
+        told: list[str] = []
+
+        def set_() -> bool:
+            route = self.cluster.get(HTTP_ROUTE, self.endpoint)
+            found = routes.weights(route) if route else {}
+            told[:] = [str((route and routes.refusal(route)) or found or "there is none")]
+            return {name: share for name, share in found.items() if share} == names and not (
+                route and routes.refusal(route)
+            )
+
+        if not routes.until(set_, self.settings.observe_timeout_s):
+            raise HeadwayError(
+                "deployment.ingress",
+                f"The HTTPRoute of {self.endpoint} was to give {names}, but within "
+                f"{self.settings.observe_timeout_s:g} s it did not: {told[0]}.",
+                value=self.endpoint,
+                remedy="Look at the events of the service and at KServe's controller.",
+            )
+        if candidate.name != stable.name and candidate.model_digest == stable.model_digest:
+            time.sleep(max(_LAG_S, self.settings.drain_s))  # their answers do not tell them apart
+            weight = 100
+        routes.observe(
+            self.entrance(),
+            self.endpoint,
+            candidate=candidate.model_digest,
+            stable=stable.model_digest,
+            weight=weight,
+            timeout_s=self.settings.observe_timeout_s,
+        )
+
+    def wait_ready(self, version: Version, *, pods: int = 1, dark: bool = False) -> None:
+        """Waits until a version's Deployment is there in full, and its Service answers with its digest."""
+        patience_s = self.serving.start_timeout_s
+        end, since, known = time.monotonic() + patience_s, time.monotonic(), ""
+        while not self._ready(version, pods, dark):
+            why = self.why(version)
+            code = why.code.removeprefix("deployment.") if why else ""
+            if code != known:
+                known, since = code, time.monotonic()
+            if why and time.monotonic() - since >= _FINAL_AFTER_S.get(code, patience_s):
+                raise why
+            if time.monotonic() > end:
+                raise why or self._slow(version, patience_s)
+            time.sleep(0.5)
+
+    def wait_gone(self, version: Version) -> None:
+        if not routes.until(lambda: self.cluster.get(DEPLOYMENT, version.named(self.endpoint)) is None, _GONE_S):
+            raise HeadwayError(
+                "deployment.not_gone",
+                f"KServe has not ended {version.named(self.endpoint)} within {_GONE_S:g} s.",
+                value=version.named(self.endpoint),
+                remedy="Look at KServe's controller; run the step again once it works.",
+            )
+
+    def address(self, version: Version) -> Address:
+        """Straight at a version: its Service, or one of its pods where the Service has no address of its own."""
+        name = version.named(self.endpoint)
+        service = self.cluster.get(SERVICE, name)
+        ip = (service or {}).get("spec", {}).get("clusterIP")
+        if ip and ip != "None":
+            return Address(f"http://{ip}:{service['spec']['ports'][0]['port']}")  # type: ignore[index]
+        ready = [pod["status"]["podIP"] for pod in self.pods(version) if pod.get("status", {}).get("podIP")]
+        return Address(f"http://{ready[0]}:{PORT}" if ready else f"http://{name}.{self.cluster.namespace}")
+
+    def pods(self, version: Version) -> list[dict[str, Any]]:
+        found = self.cluster.list(POD, {"app": f"isvc.{version.named(self.endpoint)}"})
+        return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+    def why(self, version: Version) -> HeadwayError | None:
+        pods = self.pods(version)
+        names = {pod["metadata"]["name"] for pod in pods}
+        events = [e for e in self.cluster.list(EVENT) if e["involvedObject"].get("name") in {*names, self.endpoint}]
+        logs = {}
+        for pod in pods:
+            for status in _unwell(pod):
+                name = pod["metadata"]["name"]
+                logs[name, status] = self.cluster.log(name, status, lines=30)
+        return reason(
+            Evidence(
+                service=self.cluster.get(INFERENCE_SERVICE, self.endpoint),
+                deployment=self.cluster.get(DEPLOYMENT, version.named(self.endpoint)),
+                pods=pods,
+                events=events,
+                logs=logs,
+            )
+        )
+
+    def _ready(self, version: Version, pods: int, dark: bool) -> bool:
+        deployment = self.cluster.get(DEPLOYMENT, version.named(self.endpoint))
+        if deployment is None:
+            return False
+        # KServe copies the service's labels into the pods: those of a first version are replaced when it gets a way in.
+        if (VISIBILITY in (deployment["spec"]["template"]["metadata"].get("labels") or {})) != dark:
+            return False
+        status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
+        if status.get("observedGeneration") != deployment["metadata"]["generation"] or wanted < pods:
+            return False
+        if not wanted == status.get("replicas") == status.get("updatedReplicas") == status.get("availableReplicas"):
+            return False
+        return routes.answering(self.address(version), self.endpoint) == version.model_digest
+
+    def _slow(self, version: Version, patience_s: float) -> HeadwayError:
+        return HeadwayError(
+            "deployment.server_slow",
+            f"{version.named(self.endpoint)} was not ready within {patience_s:g} s, and nothing says why.",
+            value=version.named(self.endpoint),
+            remedy="Raise serving.start_timeout_s; it covers pulling the image and loading the model.",
+        )
+
+
+def _unwell(pod: dict[str, Any]) -> Iterator[str]:
+    status = pod.get("status") or {}
+    for found in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
+        if found["name"] in (INITIALIZER, CONTAINER):
+            ended = found.get("state", {}).get("terminated") or found.get("lastState", {}).get("terminated")
+            if ended and ended.get("exitCode"):
+                yield found["name"]
