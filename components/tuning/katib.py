@@ -66,9 +66,9 @@ class KatibEngine(Engine):
             yield from self._trials(search, plan)
 
     def close(self) -> None:
-        if self._started and self._plan is not None:
-            delete_search(self._cluster, self._plan.labels[SEARCH], self._started)
-            self._started.clear()
+        if self._plan is not None:
+            delete_search(self._cluster, self._plan.labels[SEARCH])
+            self._plan = None
         if self._stage is not None:
             self._stage.remove()
             self._stage = None

@@ -70,23 +70,25 @@ def deleted_on_sigterm(open_cluster: Callable[[], Cluster], things: Sequence[tup
         told.set()
 
 
-def delete_search(cluster: Cluster, search: str, things: Sequence[tuple[Kind, str]]) -> None:
-    """Deletes a search's objects in the background and waits until nothing of it is left.
+def delete_search(cluster: Cluster, search: str) -> None:
+    """Deletes a search's objects in the background, those of earlier tries too, and waits until nothing is left.
 
     Where they stay (Katib cannot remove its finalizers in a namespace that has lost its label), a warning says so.
     """
-    deleted = [cluster.delete(kind, name) for kind, name in things]
+    labels = {SEARCH: search}
+    for kind in (EXPERIMENT, JOB):
+        for found in cluster.list(kind, labels):
+            cluster.delete(kind, found["metadata"]["name"])
     end = time.monotonic() + _GONE_WITHIN_S
-    while any(deleted) and time.monotonic() < end:
-        if not any(cluster.list(kind, {SEARCH: search}) for kind in (EXPERIMENT, TRIAL, JOB, POD)):
+    while any(cluster.list(kind, labels) for kind in (EXPERIMENT, TRIAL, JOB, POD)):
+        if time.monotonic() > end:
+            log.warning(
+                f"tune_model: the search {search} is being deleted but not gone yet. If it stays, the namespace "
+                f"{cluster.namespace} has lost its label or the Katib controller does not run: kubectl label "
+                f"namespace {cluster.namespace} {INJECTION_LABEL}=enabled, then annotate the object with anything."
+            )
             return
         time.sleep(0.5)
-    if any(deleted):
-        log.warning(
-            f"tune_model: {things[0][1]} is being deleted but not gone yet. If it stays, the namespace "
-            f"{cluster.namespace} has lost its label or the Katib controller does not run: kubectl label namespace "
-            f"{cluster.namespace} {INJECTION_LABEL}=enabled, then annotate the object with anything."
-        )
 
 
 def sweep(cluster: Cluster, mine: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import time
@@ -169,6 +170,8 @@ def _connect(namespace: str | None) -> Client:
     from lightkube import Client
     from lightkube.core.exceptions import ConfigError
 
+    # KFP's executor shows what any library says; a line a request would drown the step's own.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     try:
         return Client(namespace=namespace, field_manager=FIELD_MANAGER)
     except (ConfigError, OSError, KeyError) as error:
