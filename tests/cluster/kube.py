@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +42,11 @@ class Kube:
 
     def finished_pod(self, namespace: str, job: str, *, timeout_s: int = 180) -> dict[str, Any]:
         """The pod of a Job once the Job is over, whichever way."""
-        query = "jsonpath={.status.conditions[*].type}"
-        self.kubectl("wait", "-n", namespace, f"job/{job}", f"--for={query}", f"--timeout={timeout_s}s")
+        end, said = time.monotonic() + timeout_s, set()
+        while not said & {"Complete", "Failed"}:
+            assert time.monotonic() < end, f"{job} is not over after {timeout_s} s: {said}"
+            time.sleep(0.3)
+            said = {c["type"] for c in self.get(namespace, "job", job)["status"].get("conditions", [])}
         pods = json.loads(self.kubectl("get", "pods", "-n", namespace, "-l", f"job-name={job}", "-o", "json"))
         pod: dict[str, Any] = pods["items"][0]
         return pod
