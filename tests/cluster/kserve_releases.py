@@ -75,3 +75,26 @@ def prepare(kube: Kube, namespace: str, s3: S3) -> None:
     """Lets the pods of a namespace read the bucket."""
     kube.apply(namespace, s3.secret())
     kube.apply(namespace, s3.account())
+
+
+def claim(kube: Kube, namespace: str, folder: Path) -> None:
+    """A volume claim `state` on a folder of this machine; the volume is called like the namespace."""
+    size = {"storage": "1Gi"}
+    volume = {
+        "hostPath": {"path": str(folder)},
+        "capacity": size,
+        "accessModes": ["ReadWriteMany"],
+        "claimRef": {"name": "state", "namespace": namespace},
+    }
+    kube.apply(
+        namespace, {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": namespace}, "spec": volume}
+    )
+    asked = {
+        "accessModes": ["ReadWriteMany"],
+        "resources": {"requests": size},
+        "storageClassName": "",
+        "volumeName": namespace,
+    }
+    kube.apply(
+        namespace, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "state"}, "spec": asked}
+    )
