@@ -1,16 +1,22 @@
 """The engine `kserve` without a cluster: what it would apply, what it makes of what a cluster says."""
 
+import http.server
+import itertools
 import json
+import re
+import threading
 from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
 from headway.components.deployment.config import Serving
-from headway.components.deployment.engines import Release
+from headway.components.deployment.engines import Address, Release
 from headway.components.deployment.kserve import routes
-from headway.components.deployment.kserve.capabilities import Capabilities, cannot_split
+from headway.components.deployment.kserve.capabilities import Capabilities, canary_unknown, cannot_split
 from headway.components.deployment.kserve.config import KServe
 from headway.components.deployment.kserve.lease import Record
 from headway.components.deployment.kserve.manifest import elsewhere, inference_service, kept_from, version_of
@@ -203,7 +209,7 @@ ROUTE = {"spec": {"rules": []}}
     [
         ({"serves": False}, "no KServe"),
         ({"routes": False}, "no Gateway API"),
-        ({"canary": False}, "came with 0.21"),
+        ({"canary": False}, "from 0.21 on"),
         ({"mode": "Serverless"}, "Knative mode"),
         ({"mode": "Standard", "route": None}, "has no HTTPRoute"),
     ],
@@ -212,6 +218,14 @@ def test_a_cluster_that_cannot_split_traffic_is_told_why(found, said):
     whole = {"serves": True, "routes": True, "canary": True, "mode": "Standard", "route": ROUTE}
     assert cannot_split(Capabilities(**whole)) is None
     assert said in cannot_split(Capabilities(**{**whole, **found}))
+
+
+def test_a_kserve_without_canaries_is_known_by_what_the_server_says():
+    said = (
+        "failed to create typed patch object (ns/flights; InferenceService): .spec.canary: field not declared in schema"
+    )
+    assert canary_unknown(HeadwayError("kubernetes.refused", said, remedy=""))
+    assert not canary_unknown(HeadwayError("kubernetes.refused", "a webhook says no", remedy=""))
 
 
 # Routes.
@@ -249,6 +263,53 @@ def test_a_small_weight_is_looked_at_for_long_enough_to_be_seen():
     assert routes.requests_for(0) == routes.requests_for(100) == 40
     assert routes.requests_for(10) == routes.requests_for(90) == 100
     assert routes.requests_for(1) == 600
+
+
+@contextmanager
+def gateway(answer):
+    """A server that answers each request with what `answer` gives for its number: a digest, or a status."""
+    numbers = itertools.count()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            said = answer(next(numbers)) if self.headers["Host"] == "flights.example.com" else 404
+            self.send_response(said if isinstance(said, int) else 200)
+            if isinstance(said, str):
+                self.send_header("headway-model-digest", said)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Address(f"http://127.0.0.1:{server.server_address[1]}", {"Host": "flights.example.com"})
+    server.shutdown()
+
+
+def observe(address, weight, timeout_s=0.5):
+    return routes.observe(address, "flights", candidate=B, stable=A, weight=weight, timeout_s=timeout_s)
+
+
+def test_a_gateway_that_lags_is_waited_for():
+    with gateway(lambda number: B if number > 60 and number % 2 else A) as address:
+        answers = observe(address, 50, timeout_s=20)
+    assert 10 < answers[B] < 30
+
+
+def test_a_gateway_that_does_not_do_what_the_route_says_is_named_with_its_answers():
+    with gateway(lambda number: 503 if number % 2 else A) as address, pytest.raises(HeadwayError) as error:
+        observe(address, 100)
+    assert error.value.code == "deployment.weight_not_observed"
+    assert "20 status 503" in error.value.message
+
+
+def test_a_mesh_that_takes_a_step_for_a_stranger_is_named_with_the_cure():
+    with gateway(lambda _: 403) as address, pytest.raises(HeadwayError) as error:
+        observe(address, 100)
+    assert error.value.code == "deployment.mesh_refuses"
+    (named,) = re.findall(r"components/deployment/\S+\.yaml", error.value.remedy)
+    assert "AuthorizationPolicy" in (Path(__file__).parents[2] / named).read_text()
 
 
 def test_a_gateway_that_does_not_follow_a_route_says_why():

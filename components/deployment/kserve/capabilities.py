@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from headway.components._shared.errors import HeadwayError
+
 
 @dataclass(frozen=True)
 class Capabilities:
@@ -14,7 +16,7 @@ class Capabilities:
     Attributes:
         serves: Whether InferenceServices are known at all.
         routes: Whether HTTPRoutes of the Gateway API are known.
-        canary: Whether `spec.canary` is known.
+        canary: Whether `spec.canary` is known, and moves traffic as far as was seen.
         mode: The mode of the service that is there; None where there is none.
         route: Its HTTPRoute; None where there is none.
     """
@@ -34,8 +36,13 @@ def cannot_split(found: Capabilities) -> str | None:
         return "the service runs in Knative mode, and KServe does not change the mode of a service"
     if not found.routes:
         return "the cluster has no Gateway API, and only HTTPRoutes have weights"
-    if not found.canary:
-        return "this KServe has no spec.canary, which came with 0.21"
     if found.mode is not None and found.route is None:
         return "the service has no HTTPRoute: KServe runs without enableGatewayApi, or the service is cluster-local"
+    if not found.canary:
+        return "this KServe does not move traffic to a canary, as it does from 0.21 on"
     return None
+
+
+def canary_unknown(error: HeadwayError) -> bool:
+    """Whether the API server refused `spec.canary` because its schema of a service does not have it."""
+    return error.code == "kubernetes.refused" and ".spec.canary: field not declared in schema" in error.message

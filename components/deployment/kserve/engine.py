@@ -18,7 +18,7 @@ from headway.components._shared.kubernetes import Cluster
 from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Address, Deployed, Progress, Release
-from headway.components.deployment.kserve.capabilities import cannot_split
+from headway.components.deployment.kserve.capabilities import canary_unknown, cannot_split
 from headway.components.deployment.kserve.config import KServe
 from headway.components.deployment.kserve.lease import HISTORY, EndpointLease, Record
 from headway.components.deployment.kserve.manifest import (
@@ -69,7 +69,7 @@ class KServeEngine:
 
     def cannot_split(self) -> str | None:
         """Why weights would not work here."""
-        return cannot_split(self._watch.capabilities())
+        return cannot_split(self._watch.capabilities(canary=self._knows_canary()))
 
     def stable(self, release: Release) -> Deployed | None:
         """What has the traffic; Kubernetes itself has brought it back if its pods had died."""
@@ -228,6 +228,17 @@ class KServeEngine:
         if settled != record:
             self.lease.write(settled)
 
+    def _knows_canary(self) -> bool:
+        """Whether the server would take a canary beside the stable version; asked without changing anything."""
+        stable = self.lease.read().stable
+        if stable is None:
+            return True
+        try:
+            self.cluster.apply(inference_service(self.endpoint, stable, elsewhere(stable)), dry_run=True)
+        except HeadwayError as error:
+            return not canary_unknown(error)
+        return True
+
     def _check(self, record: Record) -> None:
         """Lets the rules, and the server with its webhooks, look at what is about to be applied."""
         assert record.candidate is not None
@@ -235,7 +246,10 @@ class KServeEngine:
         candidate = record.candidate if record.stable else None
         manifest = inference_service(self.endpoint, stable, candidate, 0, dark=record.stable is None)
         check(manifest)
-        self.cluster.apply(manifest, dry_run=True)
+        try:
+            self.cluster.apply(manifest, dry_run=True)
+        except HeadwayError as error:
+            raise (self._watch.unsplit() if canary_unknown(error) else error) from None
 
     def _apply(self, record: Record, *, weight: int, dark: bool = False) -> None:
         stable = record.stable or record.candidate

@@ -124,18 +124,24 @@ def until(done: Callable[[], bool], timeout_s: float, pause_s: float = 0.5) -> b
     return True
 
 
+def mesh_refuses(address: Address) -> HeadwayError:
+    """The error for a server that answers 403: none of ours ever does."""
+    return HeadwayError(
+        "deployment.mesh_refuses",
+        f"{address.url} answers 403 to this step: a step has no sidecar, so a mesh takes it for a stranger.",
+        value=address.url,
+        remedy="Apply components/deployment/mesh.yaml in the namespace of the service: it lets steps ask.",
+    )
+
+
 def _not_observed(
     answers: Counter[str], candidate: str, weight: int, timeout_s: float, address: Address
 ) -> HeadwayError:
+    if "status 403" in answers:
+        return mesh_refuses(address)
     told = ", ".join(
         f"{count} {'candidate' if who == candidate else who[:40]}" for who, count in answers.most_common(4)
     )
-    if "status 403" in answers:
-        return HeadwayError(
-            "deployment.mesh_refuses",
-            f"{address.url} answers 403 to this step: a step has no sidecar, so a mesh takes it for a stranger.",
-            remedy="Apply components/deployment/mesh.yaml, which lets steps ask, or give serving.kserve.gateway.",
-        )
     return HeadwayError(
         "deployment.weight_not_observed",
         f"The gateway was to give the candidate {weight} % of the traffic, but within {timeout_s:g} s its answers did "

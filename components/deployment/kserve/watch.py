@@ -71,7 +71,7 @@ class Watch:
             return Address(f"http://{host}")
         return Address(self.settings.gateway.rstrip("/"), {"Host": host})
 
-    def capabilities(self) -> Capabilities:
+    def capabilities(self, *, canary: bool) -> Capabilities:
         try:
             service, serves = self.cluster.get(INFERENCE_SERVICE, self.endpoint), True
         except HeadwayError as error:
@@ -85,7 +85,7 @@ class Watch:
                 raise
             route, known = None, False
         mode = (service or {}).get("status", {}).get("deploymentMode")
-        return Capabilities(serves=serves, routes=known, canary=True, mode=mode, route=route)
+        return Capabilities(serves=serves, routes=known, canary=canary, mode=mode, route=route)
 
     def place_of(self, version: Version) -> str | None:
         """Whether the service has a version as `stable` or as `canary`."""
@@ -109,16 +109,17 @@ class Watch:
             return route is not None and candidate.named(self.endpoint) in routes.weights(route)
 
         if not routes.until(named, _SPLIT_PROVEN_S):
-            why = (
-                cannot_split(self.capabilities())
-                or "its HTTPRoute does not name the candidate, as KServe does from 0.21 on"
-            )
-            raise HeadwayError(
-                "deployment.cannot_split",
-                f"Traffic cannot be moved to a candidate of {self.endpoint}: {why}.",
-                value=self.endpoint,
-                remedy="Update KServe to 0.21 with the Gateway API, or deploy under another name.",
-            )
+            raise self.unsplit()
+
+    def unsplit(self) -> HeadwayError:
+        """The error of a cluster whose traffic cannot be moved to a candidate."""
+        why = cannot_split(self.capabilities(canary=False))
+        return HeadwayError(
+            "deployment.cannot_split",
+            f"Traffic cannot be moved to a candidate of {self.endpoint}: {why}.",
+            value=self.endpoint,
+            remedy="Update KServe to 0.21 with the Gateway API, or deploy under another name.",
+        )
 
     def wait_weight(self, stable: Version, candidate: Version, weight: int) -> None:
         """Waits until the route says the weight and the gateway does it."""
@@ -224,7 +225,11 @@ class Watch:
             return False
         if not wanted == status.get("replicas") == status.get("updatedReplicas") == status.get("availableReplicas"):
             return False
-        return routes.answering(self.address(version), self.endpoint) == version.model_digest
+        address = self.address(version)
+        answered = routes.answering(address, self.endpoint)
+        if answered == "status 403":
+            raise routes.mesh_refuses(address)
+        return answered == version.model_digest
 
     def _slow(self, version: Version, patience_s: float) -> HeadwayError:
         return HeadwayError(
