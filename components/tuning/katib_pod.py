@@ -50,7 +50,9 @@ class PodSpec:
             "securityContext": _SECURITY,
             **copy.deepcopy(dict(self.container)),
         }
-        return {"restartPolicy": "Never", **copy.deepcopy(dict(self.pod)), "containers": [container]}
+        # A trial has nothing to put in order, and Python as the first process of a pod does not hear SIGTERM.
+        end = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1}
+        return {**end, **copy.deepcopy(dict(self.pod)), "containers": [container]}
 
     def mounts(self) -> list[str]:
         """Paths at which something outside the pod is mounted."""

@@ -22,6 +22,7 @@ from headway.components._shared.kubernetes import Cluster
 from headway.components._shared.kubernetes.kinds import EXPERIMENT
 from headway.components.tuning.engines import Engine
 from headway.components.tuning.katib import KatibEngine
+from headway.components.tuning.katib_checks import INJECTION_LABEL
 from headway.components.tuning.katib_experiment import ALIVE
 from tests.cluster.katib import SMALL, environment, kubeconfig_for
 from tests.cluster.kube import Kube
@@ -308,8 +309,7 @@ class TestKatibEngine(KatibCases):
     def test_the_namespace_without_its_label_is_refused_before_anything_runs(
         self, engine: Engine, tmp_path: Path
     ) -> None:
-        label = "katib.kubeflow.org/metrics-collector-injection"
-        self.kube.kubectl("label", "namespace", self.namespace, f"{label}-")
+        self.kube.kubectl("label", "namespace", self.namespace, f"{INJECTION_LABEL}-")
         with pytest.raises(
             HeadwayError, match=f"tuning.namespace_unlabelled.*kubectl label namespace {self.namespace}"
         ):
@@ -317,21 +317,21 @@ class TestKatibEngine(KatibCases):
         assert not self.left()
 
     def test_a_label_that_is_lost_during_the_search_is_told(self, engine: Engine, tmp_path: Path) -> None:
-        label = "katib.kubeflow.org/metrics-collector-injection"
-
         def lose(trial: Trial) -> None:
-            if trial.number == 0:
-                self.kube.kubectl("label", "namespace", self.namespace, f"{label}-")
-                # What Katib cannot delete without the label must not outlive the test.
-                threading.Timer(45, self._restore).start()
+            if trial.number == 1:
+                self.kube.kubectl("label", "namespace", self.namespace, f"{INJECTION_LABEL}-")
 
-        with pytest.raises(HeadwayError, match=r"tuning.(sidecar_missing|namespace_unlabelled)"):
-            self.search(engine, tmp_path, trials=9, keep=lose)
-        self._restore()
+        try:
+            with pytest.raises(HeadwayError, match=rf"tuning.sidecar_missing.*{INJECTION_LABEL}=enabled"):
+                self.search(engine, tmp_path, trials=9, keep=lose)
+        finally:
+            self._restore()  # without its label Katib cannot even delete
+        deadline = time.monotonic() + 60
+        while self.left() and time.monotonic() < deadline:
+            time.sleep(0.5)
 
     def _restore(self) -> None:
-        label = "katib.kubeflow.org/metrics-collector-injection"
-        self.kube.kubectl("label", "namespace", self.namespace, f"{label}=enabled", "--overwrite")
+        self.kube.kubectl("label", "namespace", self.namespace, f"{INJECTION_LABEL}=enabled", "--overwrite")
         for found in Cluster(self.namespace).list(EXPERIMENT):
             Cluster(self.namespace).annotate(EXPERIMENT, found["metadata"]["name"], {"touched": str(time.time())})
 
