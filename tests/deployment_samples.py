@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import http.server
 import json
 import shutil
 import subprocess
@@ -28,7 +29,9 @@ from headway.components._shared.state import State
 from headway.components._shared.tracking import Registration, write_registration
 from headway.components._shared.tracking.client import Client, tracking_address
 from headway.components._shared.verdicts import GateOutcome, Verdict, write_verdict
+from headway.components.deployment.checks import Golden
 from headway.components.deployment.deploy import deploy
+from headway.components.deployment.engines import Address
 from headway.components.deployment.record import Deployment
 from headway.components.registration.versions import register_version
 from headway.components.training.train import train
@@ -100,6 +103,7 @@ class Delivery:
         judged_by: The model that gives the golden predictions, where it is not the model itself.
         threshold: Decision threshold of the verdict.
         serving: The parameter.
+        engine: The parameter.
     """
 
     folder: Path
@@ -109,6 +113,7 @@ class Delivery:
     threshold: float | None = 0.3
     serving: Mapping[str, object] = field(default_factory=dict)
     registration: Registration | None = None
+    engine: str = "local"
 
     @property
     def digest(self) -> str:
@@ -163,7 +168,8 @@ class Delivery:
 
     def deploy(self, **changes: object) -> Deployment:
         """Calls the step."""
-        arguments = {"model_name": "flights", "serving": self.serving, "state_uri": str(self.state), **changes}
+        arguments = {"model_name": "flights", "serving": self.serving, "state_uri": str(self.state)}
+        arguments |= {"engine": self.engine, **changes}
         return deploy(*self.artifacts(), **arguments)  # type: ignore[arg-type]
 
     def artifacts(self) -> list[LocalArtifact]:
@@ -175,10 +181,10 @@ class Delivery:
         """A process of its own that calls the step, to be killed."""
         code = "import sys, json; from headway.components.deployment.deploy import deploy; "
         code += "from headway.components._shared.artifacts import LocalArtifact as A; "
-        code += "options = {'serving': json.loads(sys.argv[1]), 'state_uri': sys.argv[2]}; "
-        code += "deploy(*map(A, sys.argv[3:]), model_name='flights', **options)"
+        code += "options = {'serving': json.loads(sys.argv[1]), 'state_uri': sys.argv[2], 'engine': sys.argv[3]}; "
+        code += "deploy(*map(A, sys.argv[4:]), model_name='flights', **options)"
         paths = [artifact.path for artifact in self.artifacts()]
-        return [sys.executable, "-c", code, json.dumps(self.serving), str(self.state), *paths]
+        return [sys.executable, "-c", code, json.dumps(self.serving), str(self.state), self.engine, *paths]
 
 
 def prepare(folder: Path, state: Path, model: Path, **options: object) -> Delivery:
@@ -204,8 +210,11 @@ def ask(url: str, body: object, *, path: str = "/v2/models/flights/infer", metho
 class Load:
     """A caller that asks all the time on one connection and on new ones, and counts what fails."""
 
-    def __init__(self, url: str, body: bytes, path: str = "/v2/models/flights/infer") -> None:
+    def __init__(
+        self, url: str, body: bytes, path: str = "/v2/models/flights/infer", headers: Mapping[str, str] | None = None
+    ) -> None:
         self.url = url
+        self.headers = dict(headers or {})
         self.body = body
         self.path = path
         self.digests: list[str] = []
@@ -229,7 +238,7 @@ class Load:
             if connection is None or not keep:
                 connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=20)
             try:
-                connection.request("POST", self.path, body=self.body)
+                connection.request("POST", self.path, body=self.body, headers=self.headers)
                 answer = connection.getresponse()
                 json.loads(answer.read())
                 if answer.status == 200:
@@ -268,6 +277,48 @@ def served(model: Path, *arguments: str) -> Iterator[str]:
     finally:
         process.terminate()
         assert process.wait(20) is not None
+
+
+def golden_of(model: Path, rows: int = 5) -> Golden:
+    """Rows with the predictions of a model, as evaluate_model writes them."""
+    loaded, frame = load_model(model), flights(rows)
+    predictions = loaded.predict(frame)
+    assert predictions.probabilities is not None
+    probabilities = {f"probability_{c}": predictions.probabilities[:, i] for i, c in enumerate(loaded.manifest.classes)}
+    return Golden(frame.with_columns(prediction=pl.Series(predictions.values), **probabilities), read_manifest(model))
+
+
+def outputs(golden: Golden, **changed: object) -> dict[str, object]:
+    """What a model server answers that is right about golden rows, but for what is changed."""
+    values = {**golden.expected(), **changed}
+    return {"outputs": [{"name": name, "data": list(data)} for name, data in values.items()]}
+
+
+@contextmanager
+def answering(status: int, body: object, *, delay_s: float = 0.0) -> Iterator[Address]:
+    """A server that gives everyone the same answer."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"] or 0))
+            time.sleep(delay_s)
+            data = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield Address(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
 
 
 def broken_model(model: Path, folder: Path) -> Path:

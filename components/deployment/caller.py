@@ -7,28 +7,44 @@ import json
 import time
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
+
+from headway.components._shared.endpoints.inference import DIGEST_HEADER
+from headway.components.deployment.engines import Address
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; status 0 when nothing did."""
+    """What came back; status 0 when nothing did.
+
+    Attributes:
+        status: HTTP status.
+        body: What the JSON says.
+        seconds: How long it took.
+        model_digest: Which model answered, by its own word.
+    """
 
     status: int
     body: Any
     seconds: float
+    model_digest: str | None = None
 
 
 class Caller:
     """One connection to a server, kept open between requests.
 
     Args:
-        url: Of the server.
+        address: Of the server.
         model_name: The model that is asked.
     """
 
-    def __init__(self, url: str, model_name: str) -> None:
+    def __init__(self, address: Address, model_name: str) -> None:
         self.model_name = model_name
-        self._connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+        parts = urlsplit(address.url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connection = kind(parts.netloc, timeout=30)
+        self._path = parts.path.rstrip("/")
+        self._headers = {"content-type": "application/json", **address.headers}
 
     def infer(self, body: bytes) -> Answer:
         """Asks for predictions by the Open Inference Protocol v2."""
@@ -36,9 +52,16 @@ class Caller:
 
     def post(self, path: str, body: bytes) -> Answer:
         """Sends a request to any path."""
+        return self._ask("POST", path, body)
+
+    def ready(self) -> Answer:
+        """Asks whether the model is ready."""
+        return self._ask("GET", f"/v2/models/{self.model_name}/ready", None)
+
+    def _ask(self, method: str, path: str, body: bytes | None) -> Answer:
         started = time.perf_counter()
         try:
-            self._connection.request("POST", path, body=body, headers={"content-type": "application/json"})
+            self._connection.request(method, self._path + path, body=body, headers=self._headers)
             answer = self._connection.getresponse()
             content = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -46,6 +69,6 @@ class Caller:
             return Answer(0, {"error": type(error).__name__}, time.perf_counter() - started)
         seconds = time.perf_counter() - started
         try:
-            return Answer(answer.status, json.loads(content), seconds)
+            return Answer(answer.status, json.loads(content), seconds, answer.headers[DIGEST_HEADER])
         except ValueError:
-            return Answer(answer.status, {"error": "no JSON"}, seconds)
+            return Answer(answer.status, {"error": "no JSON"}, seconds, answer.headers[DIGEST_HEADER])

@@ -16,6 +16,7 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.schemas import require_columns
 from headway.components.deployment.caller import Answer, Caller
 from headway.components.deployment.config import LatencyGate, Serving
+from headway.components.deployment.engines import Address
 from headway.components.deployment.record import Check
 
 GOLDEN = "golden rows"
@@ -54,9 +55,9 @@ class Golden:
         return {name: self.rows[name].to_list() for name in names}
 
 
-def run_checks(url: str, model_name: str, golden: Golden, serving: Serving) -> Iterator[Check]:
+def run_checks(address: Address, model_name: str, golden: Golden, serving: Serving) -> Iterator[Check]:
     """Every check in order, each done when the caller asks for the next one."""
-    caller = Caller(url, model_name)
+    caller = Caller(address, model_name)
     yield golden_rows(caller, golden, serving)
     yield bad_requests(caller, golden, serving.max_rows)
     yield from latency(caller, golden, serving)

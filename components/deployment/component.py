@@ -24,9 +24,11 @@ def deploy_model(
     """Brings a registered model to traffic once it has proven itself; otherwise the stable version keeps it.
 
     The candidate starts beside the stable version, without traffic. It must answer the golden rows as the evaluation
-    did, refuse malformed requests with a 4xx, and hold the latency gate; then it takes over at the same address, and
-    no request is lost. If it does not, the step fails with the reason and the end of the server's log. The same model
-    again is `unchanged`; an endpoint whose processes died is brought back.
+    did, refuse malformed requests with a 4xx, and hold the latency gate; then it takes over at the same address, at
+    once or by the steps of `serving.rollout`, and no request is lost. If it fails at any point the stable version gets
+    all the traffic back, and the step fails with the reason and the end of the server's log. A step that was killed
+    and is run again goes on where it was. The same model again is `unchanged`; an endpoint whose processes died is
+    brought back.
 
     A negative verdict or a refused registration deploys nothing: the step succeeds with the outcome `refused`. A
     verdict about another model is an error. Only releases below `state_uri` are served, checked file by file.
@@ -36,12 +38,14 @@ def deploy_model(
         verdict: The verdict about the same model.
         golden: Rows with the predictions of the evaluation that gave the verdict.
         model_name: The endpoint: 2 to 31 of a-z, 0-9 and -, beginning with a letter; as at register_model.
-        engine: `local` serves with processes of this machine on 127.0.0.1; `kserve` comes with the cluster engines;
-            `auto` chooses and says what it chose.
+        engine: `local` serves with processes of this machine on 127.0.0.1; `kserve` with an InferenceService of a
+            cluster; `auto` takes kserve in a cluster and local elsewhere, and says which.
         serving: `{"port", "max_rows", "tolerance", "latency": {"p50_ms", "p99_ms", "requests", "warm_up",
-            "max_seconds"}, "start_timeout_s", "drain_timeout_s", "busy_timeout_s"}`, all optional. Without `port` the
+            "max_seconds"}, "rollout": {"strategy", "steps", "false_alarm", "on_inconclusive", "deadline"},
+            "start_timeout_s", "drain_timeout_s", "busy_timeout_s", "kserve"}`, all optional. Without `port` the
             endpoint takes a free one and keeps it. By default 10,000 rows a request, probabilities within 1e-9 of the
-            evaluation's, a median of 100 ms and a 99th percentile of 1000 ms over 200 requests of one row.
+            evaluation's, a median of 100 ms and a 99th percentile of 1000 ms over 200 requests of one row, and all the
+            traffic at once after that. Steps are `{"set_weight": 10}`, `{"pause": "10m"}` and `{"analysis": {}}`.
         environment: `dev`, `staging` or `prod`; as at register_model.
         tracking_uri: MLflow server; `auto` takes MLFLOW_TRACKING_URI, or SQLite beside a local state folder.
         state_uri: Folder where releases, the endpoint's record and the audit trail are.

@@ -1,11 +1,16 @@
-"""The parameter `serving`: where the endpoint listens, and what a candidate must show before it gets traffic."""
+"""The parameter `serving`: where a model is served, what a candidate must show, and how it gets the traffic."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated, Literal
 
-from headway.components._shared.config import Config
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from headway.components._shared.config import Config, readable
+from headway.components._shared.times import parse_duration
 from headway.components.deployment.kserve.config import KServe
+
+Duration = Annotated[str, AfterValidator(lambda text: readable(parse_duration, text))]
 
 
 class LatencyGate(Config):
@@ -26,6 +31,94 @@ class LatencyGate(Config):
     max_seconds: float = Field(default=30, gt=0)
 
 
+class Analysis(Config):
+    """Compares the candidate with the stable version: both are asked for the same rows in the same minutes.
+
+    Attributes:
+        errors: By how much the candidate's share of failed requests may be above the stable version's.
+        latency_ratio: How many times as long as the stable version the candidate may take for a typical request.
+        predictions: By how much the share of any predicted class may differ (of a regression: of any fifth of the
+            evaluation's predictions); None compares no predictions.
+        min_requests: Requests to each before the candidate can pass; it can fail from the first.
+        max_requests: Requests to each after which nothing more is asked.
+        max_duration: Time after which nothing more is asked.
+        requests_per_second: To each, at most.
+    """
+
+    errors: float = Field(default=0.02, gt=0, lt=1)
+    latency_ratio: float = Field(default=1.5, ge=1)
+    predictions: float | None = Field(default=0.1, gt=0, lt=1)
+    min_requests: int = Field(default=100, ge=1)
+    max_requests: int = Field(default=3000, ge=1, le=100_000)
+    max_duration: Duration = "5m"
+    requests_per_second: float = Field(default=100, gt=0)
+
+    @model_validator(mode="after")
+    def _check_requests(self) -> Analysis:
+        if self.min_requests > self.max_requests:
+            raise ValueError(f"min_requests {self.min_requests} is more than max_requests {self.max_requests}")
+        return self
+
+
+class Step(Config):
+    """One step of a rollout: exactly one of its fields.
+
+    Attributes:
+        set_weight: Gives the candidate this percentage of the traffic.
+        pause: Waits, such as `10m`.
+        analysis: Compares the candidate with the stable version.
+    """
+
+    set_weight: int | None = Field(default=None, ge=0, le=100)
+    pause: Duration | None = None
+    analysis: Analysis | None = None
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Step:
+        if len(self.model_fields_set) != 1 or None in (getattr(self, name) for name in self.model_fields_set):
+            raise ValueError("give exactly one of set_weight, pause and analysis")
+        return self
+
+    def __str__(self) -> str:
+        """The step in words."""
+        if self.set_weight is not None:
+            return f"give the candidate {self.set_weight} %"
+        return f"pause for {self.pause}" if self.pause else "compare with the stable version"
+
+
+class RolloutPlan(Config):
+    """How a candidate that passed its checks gets the traffic.
+
+    Attributes:
+        strategy: `canary` gives it more and more by `set_weight`; `blue_green` runs it in full size beside the stable
+            version, does every step before it has any traffic, and then gives it all.
+        steps: In order; all the traffic and promotion follow the last one.
+        false_alarm: Highest probability that a candidate within every limit is rolled back by any analysis.
+        on_inconclusive: What an analysis that ends without a decision does: `roll_back` or `go_on`.
+        deadline: Time for the whole rollout, over all tries of the step; after that it is rolled back.
+    """
+
+    strategy: Literal["canary", "blue_green"] = "canary"
+    steps: tuple[Step, ...] = ()
+    false_alarm: float = Field(default=0.01, gt=0, lt=0.5)
+    on_inconclusive: Literal["roll_back", "go_on"] = "roll_back"
+    deadline: Duration = "1h"
+
+    @field_validator("steps")
+    @classmethod
+    def _check_order(cls, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        weights = [step.set_weight for step in steps if step.set_weight is not None]
+        if weights != sorted(weights):
+            raise ValueError(f"the weights must rise, and they are {', '.join(map(str, weights))}")
+        return steps
+
+    @model_validator(mode="after")
+    def _check_strategy(self) -> RolloutPlan:
+        if self.strategy == "blue_green" and any(step.set_weight for step in self.steps):
+            raise ValueError("blue_green moves all the traffic at once; leave out set_weight, or use canary")
+        return self
+
+
 class Serving(Config):
     """How a model is served.
 
@@ -34,6 +127,7 @@ class Serving(Config):
         max_rows: Most rows of one request.
         tolerance: Largest allowed distance between a golden row's probability (or number) here and in the evaluation.
         latency: The latency gate.
+        rollout: How the candidate gets the traffic; by default all at once after the checks.
         start_timeout_s: Time for the candidate to come up.
         drain_timeout_s: Time for the server before it to finish the requests that it has.
         busy_timeout_s: Time to wait for another deployment to the same endpoint.
@@ -44,6 +138,7 @@ class Serving(Config):
     max_rows: int = Field(default=10_000, ge=1, le=1_000_000)
     tolerance: float = Field(default=1e-9, ge=0)
     latency: LatencyGate = LatencyGate()
+    rollout: RolloutPlan = RolloutPlan()
     start_timeout_s: float = Field(default=60, gt=0)
     drain_timeout_s: float = Field(default=30, gt=0)
     busy_timeout_s: float = Field(default=180, ge=0)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from headway.components._shared import tracking
-from headway.components._shared.artifacts import Artifact, describe, read_manifest
+from headway.components._shared.artifacts import Artifact, ModelManifest, describe, read_manifest
 from headway.components._shared.audit import record_event, verify_events
 from headway.components._shared.config import parse
-from headway.components._shared.datasets import open_dataset
+from headway.components._shared.datasets import Dataset, open_dataset
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.releases import check_release, release_verdict
+from headway.components._shared.releases import check_release, fetch_release, release_verdict
 from headway.components._shared.state import State
 from headway.components._shared.steps import decided, keep_report, step
+from headway.components._shared.storage import local_folder
 from headway.components._shared.tracking import Registration, registered_name
 from headway.components._shared.verdicts import Verdict, read_verdict
 from headway.components.deployment.checks import Golden
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Release, choose_engine
+from headway.components.deployment.golden import keep_golden
 from headway.components.deployment.record import Deployment, Outcome, write_deployment
 from headway.components.deployment.report import write_report
 from headway.components.deployment.rollout import Rollout
@@ -90,9 +92,10 @@ def _deploy(
 ) -> Deployment:
     """Behind the open door: everything that touches the endpoint, one deployment at a time."""
     place, why = choose_engine(engine, state.uri, registered.model_name, settings)
-    release = _release(state, registered, judged)
-    rows = Golden(_golden_rows(golden, judged), read_manifest(release.folder))
-    rollout = Rollout(place, release, rows, settings)
+    release, manifest = _release(state, registered, judged)
+    dataset = _golden(golden, judged)
+    rows = Golden(dataset.read(), manifest)
+    rollout = Rollout(place, release, rows, keep_golden(state, release, dataset), settings)
 
     def result(outcome: Outcome, reason: str) -> Deployment:
         return _about(
@@ -101,7 +104,8 @@ def _deploy(
             reason=reason,
             engine=place.name,
             engine_reason=why,
-            endpoint=rollout.live.address.url if rollout.live else None,
+            endpoint=rollout.entrance.url if rollout.entrance else None,
+            headers=dict(rollout.entrance.headers) if rollout.entrance else {},
             previous_digest=place.previous(),
             checks=tuple(rollout.checks),
             phases=tuple(rollout.phases),
@@ -164,10 +168,10 @@ def _state(state_uri: str | None) -> State:
     return State(state_uri)
 
 
-def _release(state: State, registered: Registration, verdict: Verdict) -> Release:
+def _release(state: State, registered: Registration, verdict: Verdict) -> tuple[Release, ModelManifest]:
     """The released model, checked file by file against what was registered and against a verdict that blessed it."""
     uri = state.uri_of(state.release_key(registered.model_name, registered.model_digest))
-    folder = check_release(uri, manifest_sha256=registered.manifest_sha256)
+    manifest = _checked(uri, registered.manifest_sha256)
     # Training again may give the same model in other bytes: the release then has the verdict of the first time.
     first = release_verdict(uri)
     if not first.blessed or registered.manifest_sha256 not in (verdict.manifest_sha256, first.manifest_sha256):
@@ -177,19 +181,27 @@ def _release(state: State, registered: Registration, verdict: Verdict) -> Releas
             value=registered.manifest_sha256,
             remedy="Evaluate and register the model again.",
         )
-    return Release(
+    release = Release(
         model_name=registered.model_name,
         environment=registered.environment,
         version=registered.version,
         model_digest=registered.model_digest,
         manifest_sha256=registered.manifest_sha256,
         threshold=verdict.threshold,
-        folder=folder,
         uri=uri,
     )
+    return release, manifest
 
 
-def _golden_rows(golden: Artifact, verdict: Verdict) -> pl.DataFrame:
+def _checked(uri: str, manifest_sha256: str) -> ModelManifest:
+    """The manifest of a release whose files are as it says; one in a bucket is copied for that and the copy removed."""
+    if local_folder(uri) is not None:
+        return read_manifest(check_release(uri, manifest_sha256=manifest_sha256))
+    with tempfile.TemporaryDirectory(prefix="headway-release-") as scratch:
+        return fetch_release(uri, Path(scratch) / "model", manifest_sha256=manifest_sha256)
+
+
+def _golden(golden: Artifact, verdict: Verdict) -> Dataset:
     dataset = open_dataset(golden.path)
     if dataset.fingerprint != verdict.golden_fingerprint:
         raise HeadwayError(
@@ -198,7 +210,7 @@ def _golden_rows(golden: Artifact, verdict: Verdict) -> pl.DataFrame:
             value=dataset.fingerprint,
             remedy="Pass verdict and golden of one and the same evaluate_model.",
         )
-    return dataset.read()
+    return dataset
 
 
 def _about(registered: Registration, **fields: Any) -> Deployment:

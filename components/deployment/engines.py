@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from headway.components._shared.config import Config
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.kubernetes import in_cluster
 from headway.components.deployment.config import Serving
 
 
@@ -24,7 +24,6 @@ class Release:
         model_digest: sha256 that identifies it.
         manifest_sha256: Hash of its manifest, which binds every file.
         threshold: Decision threshold of the verdict.
-        folder: The model folder, where this process sees it.
         uri: The release's address.
     """
 
@@ -34,7 +33,6 @@ class Release:
     model_digest: str
     manifest_sha256: str
     threshold: float | None
-    folder: Path
     uri: str
 
 
@@ -72,7 +70,7 @@ class Progress(Config):
     """How far a rollout has come; kept with the endpoint, so that another step can finish what a vanished one left.
 
     Attributes:
-        release: What is rolled out, as `Release` without its folder.
+        release: What is rolled out, the fields of `Release`.
         serving: The parameter `serving` that it was asked for with.
         golden_uri: Where its golden rows are kept.
         stable_digest: What had the traffic before; None for the first deployment.
@@ -172,20 +170,18 @@ def choose_engine(asked: str, state_uri: str, model_name: str, serving: Serving)
     """The engine for `auto`, `local` or `kserve`, and why it was chosen.
 
     Raises:
-        HeadwayError: `deployment.engine_unknown`, `deployment.engine_missing`.
+        HeadwayError: `deployment.engine_unknown`, and what the engine finds wrong with its surroundings.
     """
     if asked not in ("auto", "local", "kserve"):
         raise HeadwayError(
             "deployment.engine_unknown", "There is no such engine.", value=asked, remedy="Use auto, local or kserve."
         )
-    if asked == "kserve":
-        raise HeadwayError(
-            "deployment.engine_missing",
-            "The engine kserve comes with the cluster engines and is not in this version.",
-            value=asked,
-            remedy="Use the engine local.",
-        )
+    if asked == "kserve" or (asked == "auto" and in_cluster()):
+        from headway.components.deployment.kserve.engine import KServeEngine
+
+        why = "asked for" if asked == "kserve" else "auto: the step runs in a cluster"
+        return KServeEngine(state_uri, model_name, serving), why
     from headway.components.deployment.local import LocalEngine
 
-    why = "asked for" if asked == "local" else "auto: this version serves on the machine that the step runs on"
+    why = "asked for" if asked == "local" else "auto: the step runs on a machine, not in a cluster"
     return LocalEngine(state_uri, model_name, serving), why

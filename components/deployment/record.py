@@ -38,6 +38,7 @@ class Phase(Config):
         end_s: When it ended.
         passed: Whether it went well.
         detail: What came of it.
+        weight: Share of the traffic in percent that the candidate had at its end; None before there was one.
     """
 
     phase: str
@@ -45,6 +46,7 @@ class Phase(Config):
     end_s: float
     passed: bool
     detail: str
+    weight: int | None = None
 
 
 class Deployment(Config):
@@ -59,6 +61,7 @@ class Deployment(Config):
         engine: Where it runs; None when refused.
         engine_reason: Why there.
         endpoint: Address that answers predictions; None when refused.
+        headers: What every request to it must carry, such as `Host` for a gateway.
         model_digest: What it is about.
         version: Version in the registry.
         previous_digest: The release that had the traffic before, to roll back to.
@@ -75,6 +78,7 @@ class Deployment(Config):
     engine: str | None = None
     engine_reason: str | None = None
     endpoint: str | None = None
+    headers: dict[str, str] = {}
     model_digest: str
     version: str | None = None
     previous_digest: str | None = None

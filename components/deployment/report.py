@@ -50,17 +50,18 @@ def write_report(deployment: Deployment, path: str | Path) -> None:
         page.section(
             "What was done",
             table(
-                ["Step", "When", "Took", "What came of it"],
+                ["Step", "When", "Took", "Traffic", "What came of it"],
                 [
                     [
                         phase.phase,
                         span(phase.start_s, phase.end_s, total, "neutral" if phase.passed else "bad"),
                         duration(phase.end_s - phase.start_s),
+                        "" if phase.weight is None else f"{phase.weight} %",
                         phase.detail,
                     ]
                     for phase in deployment.phases
                 ],
-                caption="The steps of the deployment over its time",
+                caption="The steps of the deployment over its time, and the candidate's traffic after each",
             ),
         )
     if deployment.example_request:

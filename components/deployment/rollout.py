@@ -1,19 +1,28 @@
-"""One deployment as it goes: candidate, checks, shift; what was done is noted as it is done."""
+"""One deployment as it goes: candidate, checks, weights, analyses, promotion or the way back; noted as it is done.
+
+How far it has come is kept with the endpoint before each move, so a step that is run again goes on from there.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.times import format_time, now, parse_duration, parse_time
+from headway.components.deployment.analysis import BROKEN, Decision, analyse
 from headway.components.deployment.caller import Caller
 from headway.components.deployment.checks import Golden, failure, golden_rows, run_checks
-from headway.components.deployment.config import Serving
-from headway.components.deployment.engines import Deployed, Engine, Release
+from headway.components.deployment.config import Analysis, Serving, Step
+from headway.components.deployment.engines import Address, Deployed, Engine, Progress, Release
 from headway.components.deployment.record import Check, Phase
+
+_POLL_S = 1.0
 
 
 class Rollout:
@@ -23,90 +32,240 @@ class Rollout:
         engine: Where.
         release: What.
         golden: Rows with known predictions.
-        serving: Limits.
+        golden_uri: Where they are kept.
+        serving: Limits, and the steps to take.
 
     Attributes:
-        live: What has the traffic; None until it is known.
+        entrance: Where callers reach what has the traffic; None until it is known.
         deployed: Whether the traffic was moved.
         reason: What came of it, in one sentence.
         checks: What was checked.
         phases: What was done.
     """
 
-    def __init__(self, engine: Engine, release: Release, golden: Golden, serving: Serving) -> None:
+    def __init__(self, engine: Engine, release: Release, golden: Golden, golden_uri: str, serving: Serving) -> None:
         self.engine = engine
         self.release = release
         self.golden = golden
         self.serving = serving
-        self.live: Deployed | None = None
+        self.plan = serving.rollout
+        self.entrance: Address | None = None
         self.deployed = False
         self.reason = ""
         self.checks: list[Check] = []
         self.phases: list[Phase] = []
         self._begun = time.monotonic()
+        self._weight: int | None = None
+        self._progress = Progress(
+            release=dataclasses.asdict(release),
+            serving=serving.model_dump(mode="json"),
+            golden_uri=golden_uri,
+            stable_digest=None,
+            begun=format_time(now()),
+            step_begun=format_time(now()),
+        )
 
     def run(self) -> None:
         """Deploys, or finds that there is nothing to do.
 
         Raises:
-            HeadwayError: Why the candidate got no traffic.
+            HeadwayError: Why the candidate got no traffic, or had it taken away again.
         """
         digest = self.release.model_digest
-        with self._phase("look at the stable version") as note:
-            stable = self.engine.stable(self.release)
-            how = "was started again" if stable and stable.revived else "serves"
-            note.append(f"{stable.model_digest[:12]} {how} at {stable.address.url}" if stable else "nothing serves")
-        if stable and stable.model_digest == digest and stable.as_asked and self._still_right(stable):
-            self.live = stable
+        stable = self._look()
+        unchanged = stable is not None and stable.model_digest == digest and stable.as_asked and self._right(stable)
+        self._resume_or_clear(unchanged=unchanged)
+        if stable and unchanged:
+            self.entrance = self.engine.entrance()
             self.reason = (
                 "this model had the traffic, but its server had ended; it was started again and answers as it did"
                 if stable.revived
                 else "this model has the traffic already"
             )
             return
-        with self._phase("start the candidate") as note:
-            candidate = self.engine.start(self.release)
-            note.append(f"{digest[:12]} is ready, without traffic")
+        self._note(stable_digest=stable.model_digest if stable else None)
+        candidate = self._start()
         try:
-            for check in run_checks(candidate.address.url, self.release.model_name, self.golden, self.serving):
-                self._note_check(check)
-                if not check.passed:
-                    raise failure(check, self.engine.log_end(candidate))
-            with self._phase("shift the traffic") as note:
-                self.live = self.engine.shift(candidate)
-                note.append(f"{self.live.address.url} answers with {digest[:12]}")
-        except HeadwayError:
-            self.engine.discard(candidate)
-            raise
+            self._verify(candidate)
+            if stable:
+                self._take_steps(candidate, stable)
+            with self._phase("promote") as note:
+                live = self.engine.promote(candidate)
+                self.entrance, self._weight = self.engine.entrance(), 100
+                note.append(f"{self.entrance.url} answers with {digest[:12]}")
+        except HeadwayError as error:
+            cause = self._cause(candidate, error)
+            self._roll_back(candidate, cause)
+            raise cause from error
+        self.engine.note(None)
         self.deployed = True
         before = f" from {stable.model_digest[:12]}" if stable and stable.model_digest != digest else ""
-        again = "; the endpoint had not been answering" if self.live.revived else ""
+        again = "; the endpoint had not been answering" if live.revived else ""
         self.reason = f"the candidate passed every check and took the traffic{before}{again}"
 
     def example_request(self) -> str | None:
         """A shell command that asks the endpoint about the first golden row."""
-        if self.live is None:
+        if self.entrance is None:
             return None
-        url = f"{self.live.address.url}/v2/models/{self.release.model_name}/infer"
+        url = f"{self.entrance.url}/v2/models/{self.release.model_name}/infer"
         body = json.dumps(json.loads(self.golden.part(0, 1).request()), separators=(",", ":"))
-        return f"curl -s {url} -H 'content-type: application/json' -d {shlex.quote(body)}"
+        headers = {"content-type": "application/json", **self.entrance.headers}
+        given = " ".join(f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items())
+        return f"curl -s {url} {given} -d {shlex.quote(body)}"
 
-    def _still_right(self, stable: Deployed) -> bool:
+    def _look(self) -> Deployed | None:
+        with self._phase("look at the stable version") as note:
+            stable = self.engine.stable(self.release)
+            how = "was started again" if stable and stable.revived else "serves"
+            note.append(f"{stable.model_digest[:12]} {how}" if stable else "nothing serves")
+        return stable
+
+    def _right(self, stable: Deployed) -> bool:
         """Whether what has the traffic answers the golden rows as the evaluation says."""
         with self._phase("ask it for the golden rows") as note:
-            check = golden_rows(Caller(stable.address.url, self.release.model_name), self.golden, self.serving)
+            check = golden_rows(Caller(stable.address, self.release.model_name), self.golden, self.serving)
             note.append(check.value)
         if check.passed:
             self.checks.append(check)
         return check.passed
 
-    def _note_check(self, check: Check) -> None:
-        started = self.phases[-1].end_s
-        self.checks.append(check)
-        ended = time.monotonic() - self._begun
-        self.phases.append(
-            Phase(phase=f"check: {check.check}", start_s=started, end_s=ended, passed=check.passed, detail=check.value)
-        )
+    def _resume_or_clear(self, *, unchanged: bool) -> None:
+        """Goes on with this very rollout where a step was killed in it; whatever else was left is taken back."""
+        left, candidate, ours = self.engine.progress(), self.engine.candidate(), self._progress
+        same = left is not None and (left.release, left.serving) == (ours.release, ours.serving)
+        if left and same and not unchanged and not left.failure and candidate and not self._late(left):
+            self._progress = left
+            return
+        if candidate:
+            with self._phase("take back what a step before left") as note:
+                self.engine.withdraw(candidate)
+                why = f"; it was being rolled back: {left.failure}" if left and left.failure else ""
+                note.append(f"{candidate.model_digest[:12]} had been left beside the stable version{why}")
+        if left:
+            self.engine.note(None)
+
+    def _start(self) -> Deployed:
+        with self._phase("start the candidate") as note:
+            try:
+                candidate = self.engine.start(self.release)
+            except HeadwayError:
+                self.engine.note(None)
+                raise
+            note.append(f"{self.release.model_digest[:12]} is ready")
+        self._weight = self._progress.weight
+        return candidate
+
+    def _verify(self, candidate: Deployed) -> None:
+        for check in run_checks(candidate.address, self.release.model_name, self.golden, self.serving):
+            started = self.phases[-1].end_s
+            self.checks.append(check)
+            self._note_phase(f"check: {check.check}", started, passed=check.passed, detail=check.value)
+            if not check.passed:
+                raise failure(check, self.engine.log_end(candidate))
+
+    def _take_steps(self, candidate: Deployed, stable: Deployed) -> None:
+        """The steps of the plan that are not done yet, and then all the traffic."""
+        if self._progress.weight:
+            self._shift(candidate, self._progress.weight)
+        unsplit = self.engine.cannot_split() if any(step.set_weight for step in self.plan.steps) else None
+        for number, step in enumerate(self.plan.steps):
+            if number < self._progress.step:
+                continue
+            self._require_time()
+            if number > self._progress.step:
+                self._note(step=number, step_begun=format_time(now()))
+            if step.set_weight is not None and unsplit:
+                self._note_phase(str(step), time.monotonic() - self._begun, detail=f"left out: {unsplit}")
+            elif step.set_weight is not None:
+                self._shift(candidate, step.set_weight)
+            elif step.pause:
+                self._pause(candidate, step)
+            elif step.analysis:
+                self._analyse(candidate, stable, step.analysis, number)
+        self._require_time()
+        self._note(step=len(self.plan.steps))
+        self._shift(candidate, 100)
+
+    def _shift(self, candidate: Deployed, weight: int) -> None:
+        self._note(weight=weight)
+        with self._phase(f"give the candidate {weight} %") as note:
+            self.engine.shift(candidate, weight)
+            self._weight = weight
+            note.append("the endpoint was seen to answer so")
+
+    def _pause(self, candidate: Deployed, step: Step) -> None:
+        """Waits, for what is left of the time if a step was killed in it; ends when the candidate has a fault."""
+        assert step.pause
+        end = parse_time(self._progress.step_begun) + parse_duration(step.pause)
+        with self._phase(str(step)) as note:
+            while (left := (end - now()).total_seconds()) > 0:
+                self._require_time()
+                if fault := self.engine.why_failed(candidate):
+                    raise fault
+                time.sleep(min(_POLL_S, left))
+            note.append("the candidate stayed well")
+
+    def _analyse(self, candidate: Deployed, stable: Deployed, analysis: Analysis, number: int) -> None:
+        where = f"analysis at {self._weight or 0} %"
+        with self._phase(where) as note:
+            decision, checks = analyse(
+                Caller(candidate.address, self.release.model_name),
+                Caller(stable.address, self.release.model_name),
+                self.golden,
+                analysis,
+                false_alarm=self.plan.false_alarm / sum(step.analysis is not None for step in self.plan.steps),
+                seed=int(self.release.model_digest[:8], 16) + number,
+                go_on=lambda: not self._late(self._progress),
+            )
+            self.checks += [check.model_copy(update={"check": f"{where}: {check.check}"}) for check in checks]
+            told = "; ".join(f"{check.check}: {check.value}" for check in checks if not check.passed)
+            note.append("within every limit" if decision == "passed" else told)
+            self._require_time()
+            if decision == "failed" or (decision == "inconclusive" and self.plan.on_inconclusive == "roll_back"):
+                raise _judged(where, decision, checks)
+
+    def _cause(self, candidate: Deployed, error: HeadwayError) -> HeadwayError:
+        """What is wrong with the candidate's processes or pods, if that explains the error better."""
+        with suppress(HeadwayError):
+            return (error.code != "deployment.deadline" and self.engine.why_failed(candidate)) or error
+        return error
+
+    def _roll_back(self, candidate: Deployed, cause: HeadwayError) -> None:
+        try:
+            self._note(failure=cause.message.partition("\n")[0])
+            with self._phase("roll back") as note:
+                self.engine.withdraw(candidate)
+                self._weight = 0
+                stable = self._progress.stable_digest
+                note.append(f"{stable[:12]} has all the traffic" if stable else "the candidate was ended")
+            self.engine.note(None)
+        except HeadwayError as error:
+            raise HeadwayError(
+                "deployment.rollback_failed",
+                f"The candidate has to go, and taking it back failed: {error.message} What was wrong with the "
+                f"candidate: {cause.message}",
+                value=error.value,
+                remedy=f"{error.remedy} Then run the step again: it finishes the rollback.",
+            ) from cause
+
+    def _late(self, progress: Progress) -> bool:
+        return now() - parse_time(progress.begun) > self._time()
+
+    def _time(self) -> timedelta:
+        return parse_duration(self.plan.deadline)
+
+    def _require_time(self) -> None:
+        if self._late(self._progress):
+            raise HeadwayError(
+                "deployment.deadline",
+                f"The rollout that began at {self._progress.begun} did not end within {self.plan.deadline}.",
+                value=self.plan.deadline,
+                remedy="Raise serving.rollout.deadline above the sum of its pauses and analyses.",
+            )
+
+    def _note(self, **changes: object) -> None:
+        self._progress = self._progress.model_copy(update=changes)
+        self.engine.note(self._progress)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[list[str]]:
@@ -118,5 +277,28 @@ class Rollout:
             note.append(error.message.partition("\n")[0])
             raise
         finally:
-            ended = time.monotonic() - self._begun
-            self.phases.append(Phase(phase=name, start_s=started, end_s=ended, passed=passed, detail=note[-1]))
+            self._note_phase(name, started, passed=passed, detail=note[-1])
+
+    def _note_phase(self, name: str, started: float, *, passed: bool = True, detail: str) -> None:
+        ended = time.monotonic() - self._begun
+        self.phases.append(
+            Phase(phase=name, start_s=started, end_s=ended, passed=passed, detail=detail, weight=self._weight)
+        )
+
+
+def _judged(where: str, decision: Decision, checks: list[Check]) -> HeadwayError:
+    """The error of an analysis that does not let the candidate go on."""
+    told = [c for c in checks if BROKEN in c.value] or [c for c in checks if not c.passed]
+    seen = "; ".join(f"{c.check}: {c.value}; allowed: {c.limit}" for c in told)
+    if decision == "failed":
+        return HeadwayError(
+            "deployment.analysis_failed",
+            f"The candidate is worse than the stable version ({where}). {seen}.",
+            remedy="Look for the cause in the candidate; if the difference is wanted, widen the limit of the analysis.",
+        )
+    return HeadwayError(
+        "deployment.analysis_inconclusive",
+        f"It could not be decided whether the candidate is as good as the stable version ({where}). {seen}.",
+        remedy="Raise max_requests and max_duration of the analysis or widen its limit, or set "
+        "serving.rollout.on_inconclusive to go_on.",
+    )

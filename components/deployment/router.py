@@ -1,12 +1,14 @@
 """The process that keeps an endpoint's address: hands every request to the server that the endpoint's record names.
 
-It follows the record, so replacing that one file moves the traffic; a connection of a caller outlives the move.
+It follows the record, so replacing that one file moves the traffic; a connection of a caller outlives the move. While
+a rollout is under way the candidate gets its share of the requests, each picked by chance.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,7 +21,8 @@ from headway.components._shared.endpoints import read_endpoint
 from headway.components._shared.endpoints.inference import MAX_BODY_BYTES
 
 _TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=2)
-# A server may end between the look at the record and the request: predictions change nothing, so asking again is safe.
+# A server may end between the look at the record and the request: predictions change nothing, so asking again is safe,
+# and a candidate that breaks off is not asked twice.
 _RETRY_AFTER_S = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
 _OWN = {
     "connection",
@@ -56,10 +59,10 @@ class Router:
         except web.HTTPRequestEntityTooLarge:
             return _refusal(413, "request.too_large", f"The request is larger than {MAX_BODY_BYTES // 2**20} MiB.")
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _OWN}
-        for pause_s in _RETRY_AFTER_S:
+        for tried, pause_s in enumerate(_RETRY_AFTER_S):
             await asyncio.sleep(pause_s)
             try:
-                url = URL(f"http://127.0.0.1:{self._port()}{request.raw_path}", encoded=True)
+                url = URL(f"http://127.0.0.1:{self._port(tried)}{request.raw_path}", encoded=True)
                 async with self.session.request(
                     request.method, url, data=body, headers=headers, allow_redirects=False
                 ) as answer:
@@ -73,10 +76,12 @@ class Router:
                 )
         return web.json_response({"error": "No model server answers.", "code": "endpoint.down"}, status=503)
 
-    def _port(self) -> int:
+    def _port(self, tried: int) -> int:
         endpoint = read_endpoint(self.folder)
         if endpoint is None:
             raise aiohttp.ClientConnectionError
+        if endpoint.candidate and not tried and 100 * random.random() < endpoint.weight:
+            return endpoint.candidate.port
         return endpoint.current.port
 
 

@@ -1,24 +1,20 @@
 """The door of deploy_model, its checks, and its parameter; nothing here starts a model server."""
 
-import http.server
 import json
-import threading
 from contextlib import contextmanager
 
 import polars as pl
 import pytest
 
-from headway.components._shared.artifacts import read_manifest
 from headway.components._shared.audit import verify_events
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.estimators import load_model
 from headway.components._shared.state import State
 from headway.components.deployment.caller import Caller
 from headway.components.deployment.checks import Golden, bad_requests, golden_rows, latency, percentile
 from headway.components.deployment.config import Serving
 from headway.components.deployment.record import Check, Deployment, Phase
 from headway.components.deployment.report import write_report
-from tests.deployment_samples import PLANTED, Delivery, flights, prepare, train_sample
+from tests.deployment_samples import PLANTED, Delivery, answering, golden_of, outputs, prepare, train_sample
 
 
 @pytest.fixture(scope="module")
@@ -133,13 +129,15 @@ def test_without_a_state_folder_there_is_nothing_to_serve_from(delivery):
     assert refused(delivery, state_uri=None).code == "deployment.state_missing"
 
 
-@pytest.mark.parametrize(
-    ("engine", "code"), [("kserve", "deployment.engine_missing"), ("heroku", "deployment.engine_unknown")]
-)
-def test_an_engine_that_is_not_there_is_named(delivery, engine, code):
-    error = refused(delivery, engine=engine)
-    assert error.code == code
-    assert error.value == engine
+def test_an_engine_that_is_not_there_is_named(delivery):
+    error = refused(delivery, engine="heroku")
+    assert (error.code, error.value) == ("deployment.engine_unknown", "heroku")
+    assert "Use auto, local or kserve" in str(error)
+
+
+def test_the_engine_kserve_without_a_cluster_says_that_there_is_none(delivery, monkeypatch, tmp_path):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    assert refused(delivery, engine="kserve").code == "kubernetes.no_cluster"
 
 
 @pytest.mark.parametrize(
@@ -149,6 +147,13 @@ def test_an_engine_that_is_not_there_is_named(delivery, engine, code):
         ({"latency": {"p50_ms": 0}}, "serving.latency.p50_ms"),
         ({"latency": {"p95_ms": 5}}, "serving.latency.p95_ms"),
         ({"start_timeout_s": "soon"}, "serving.start_timeout_s"),
+        ({"rollout": {"strategy": "shadow"}}, "serving.rollout.strategy"),
+        ({"rollout": {"steps": [{"set_weight": 10, "pause": "1m"}]}}, "give exactly one of set_weight, pause"),
+        ({"rollout": {"steps": [{"pause": "a while"}]}}, "serving.rollout.steps.0.pause"),
+        ({"rollout": {"steps": [{"set_weight": 101}]}}, "serving.rollout.steps.0.set_weight"),
+        ({"rollout": {"steps": [{"set_weight": 50}, {"set_weight": 10}]}}, "the weights must rise"),
+        ({"rollout": {"strategy": "blue_green", "steps": [{"set_weight": 10}]}}, "moves all the traffic at once"),
+        ({"rollout": {"steps": [{"analysis": {"max_requests": 5}}]}}, "min_requests 100 is more than max_requests 5"),
     ],
 )
 def test_a_bad_serving_parameter_names_the_field(delivery, serving, field):
@@ -161,52 +166,20 @@ def test_numbers_that_arrive_as_floats_are_read():
     assert Serving.model_validate({"port": 8080.0, "latency": {"requests": 50.0}}).port == 8080
 
 
-@contextmanager
-def answering(status, body):
-    """A server that gives everyone the same answer."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self):
-            self.rfile.read(int(self.headers["content-length"] or 0))
-            data = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield Caller(f"http://127.0.0.1:{server.server_port}", "flights")
-        server.shutdown()
-
-
 @pytest.fixture(scope="module")
 def golden(models):
-    loaded = load_model(models[0])
-    rows = flights(5)
-    probabilities = loaded.predict(rows).probabilities
-    rows = rows.with_columns(
-        prediction=pl.Series(loaded.predict(rows).values),
-        probability_late=probabilities[:, 0],
-        **{"probability_on time": probabilities[:, 1]},
-    )
-    return Golden(rows, read_manifest(models[0]))
+    return golden_of(models[0])
 
 
-def outputs(golden, **changed):
-    values = {**golden.expected(), **changed}
-    return {"outputs": [{"name": name, "data": list(data)} for name, data in values.items()]}
+@contextmanager
+def asking(status, body):
+    with answering(status, body) as address:
+        yield Caller(address, "flights")
 
 
 def test_golden_rows_pass_when_labels_are_equal_and_probabilities_within_the_tolerance(golden):
     near = [p + 1e-10 for p in golden.expected()["probability_late"]]
-    with answering(200, outputs(golden, probability_late=near)) as caller:
+    with asking(200, outputs(golden, probability_late=near)) as caller:
         assert golden_rows(caller, golden, Serving()).passed
         assert not golden_rows(caller, golden, Serving(tolerance=1e-11)).passed
 
@@ -215,7 +188,7 @@ def test_golden_rows_pass_when_labels_are_equal_and_probabilities_within_the_tol
 def test_one_golden_row_that_differs_fails_the_check_and_is_located(golden, name):
     wrong = list(golden.expected()[name])
     wrong[3] = "delayed" if name == "prediction" else wrong[3] + 0.01
-    with answering(200, outputs(golden, **{name: wrong})) as caller:
+    with asking(200, outputs(golden, **{name: wrong})) as caller:
         check = golden_rows(caller, golden, Serving())
     assert not check.passed
     assert check.value == "1 of 5 rows differ (positions 3)"
@@ -229,14 +202,14 @@ def test_too_few_answers_a_missing_output_or_an_error_fail_the_golden_check(gold
         (200, {"predictions": [1]}),
         (500, {"error": "out of memory"}),
     ):
-        with answering(status, body) as caller:
+        with asking(status, body) as caller:
             check = golden_rows(caller, golden, Serving())
         assert not check.passed
     assert check.value == "status 500 for rows from 0: out of memory"
 
 
 def test_a_server_that_is_gone_fails_the_checks_with_a_reason(golden):
-    with answering(200, {}) as caller:
+    with asking(200, {}) as caller:
         pass
     assert "status 0 for rows from 0" in golden_rows(caller, golden, Serving()).value
     assert "no answer" in bad_requests(caller, golden, 10).value
@@ -244,7 +217,7 @@ def test_a_server_that_is_gone_fails_the_checks_with_a_reason(golden):
 
 @pytest.mark.parametrize("status", [200, 500])
 def test_a_server_that_accepts_or_breaks_on_bad_requests_does_not_pass(golden, status):
-    with answering(status, outputs(golden)) as caller:
+    with asking(status, outputs(golden)) as caller:
         check = bad_requests(caller, golden, max_rows=10)
     assert not check.passed
     assert check.measured["accepted"] == check.measured["kinds"] >= 15
@@ -254,7 +227,7 @@ def test_a_server_that_accepts_or_breaks_on_bad_requests_does_not_pass(golden, s
 def test_latency_beyond_a_limit_fails_and_says_what_was_measured(golden):
     row = Golden(golden.rows[:1], golden.manifest)
     gate = {"p50_ms": 1e-6, "p99_ms": 10_000, "requests": 20}
-    with answering(200, outputs(row)) as caller:
+    with asking(200, outputs(row)) as caller:
         median, worst = latency(caller, row, Serving.model_validate({"latency": gate}))
     assert (median.passed, worst.passed) == (False, True)
     assert "ms over 20 requests of one row after 20 of warm-up" in median.value
@@ -262,7 +235,7 @@ def test_latency_beyond_a_limit_fails_and_says_what_was_measured(golden):
 
 
 def test_rows_that_are_answered_otherwise_when_alone_fail(golden):
-    with answering(200, outputs(Golden(golden.rows[:1], golden.manifest))) as caller:
+    with asking(200, outputs(Golden(golden.rows[:1], golden.manifest))) as caller:
         first = next(iter(latency(caller, golden, Serving())))
     assert not first.passed
     assert "answered otherwise when they come alone" in first.value
@@ -271,7 +244,7 @@ def test_rows_that_are_answered_otherwise_when_alone_fail(golden):
 def test_measuring_latency_ends_in_time(golden):
     row = Golden(golden.rows[:1], golden.manifest)
     gate = {"requests": 100_000, "max_seconds": 0.2}
-    with answering(200, outputs(row)) as caller:
+    with asking(200, outputs(row)) as caller:
         median, _ = latency(caller, row, Serving.model_validate({"latency": gate}))
     assert 20 <= median.measured["requests"] < 100_000
 

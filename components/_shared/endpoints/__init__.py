@@ -17,6 +17,8 @@ from headway.components._shared.state import State, checked_model_name, dump_jso
 from headway.components._shared.storage import local_folder
 
 ROUTER = "router"
+# How far a rollout has come, beside the record while there is one.
+ROLLOUT = "rollout.json"
 _RECORD = "endpoint.json"
 _STOP_GRACE_S = 10.0
 
@@ -44,6 +46,11 @@ class Backend(Config):
     version: str | None = None
     environment: str
 
+    @property
+    def address(self) -> str:
+        """Where this server alone answers."""
+        return f"http://127.0.0.1:{self.port}"
+
 
 class Endpoint(Config):
     """One endpoint's record; the router follows it, so replacing the file is what moves the traffic.
@@ -54,6 +61,8 @@ class Endpoint(Config):
         stopped: Whether someone stopped it on purpose.
         current: What has the traffic.
         previous: The release before it, to roll back to.
+        candidate: What a rollout has started beside it.
+        weight: Share of the traffic in percent that the candidate has.
     """
 
     schema_version: Literal[1] = 1
@@ -62,6 +71,8 @@ class Endpoint(Config):
     stopped: bool = False
     current: Backend
     previous: Backend | None = None
+    candidate: Backend | None = None
+    weight: int = 0
 
     @property
     def url(self) -> str:
@@ -158,7 +169,7 @@ def remove_endpoint(state_uri: str, model_name: str) -> Status:
         found = _stop(state_uri, folder, model_name)
         _record_event(state_uri, found.endpoint, "removed")
         write_endpoint(folder, None)
-        for path in folder.glob("*.log"):
+        for path in (folder / ROLLOUT, *folder.glob("*.log")):
             path.unlink(missing_ok=True)
     return found
 
@@ -199,7 +210,7 @@ def _stop(state_uri: str, folder: Path, model_name: str) -> Status:
         processes.stop(folder, name, grace_s=_STOP_GRACE_S)
     if not found.endpoint.stopped:
         _record_event(state_uri, found.endpoint, "stopped")
-        write_endpoint(folder, found.endpoint.model_copy(update={"stopped": True}))
+        write_endpoint(folder, found.endpoint.model_copy(update={"stopped": True, "candidate": None, "weight": 0}))
     return found
 
 

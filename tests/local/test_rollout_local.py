@@ -1,0 +1,106 @@
+"""Rollouts on this machine: what every engine promises, and what only processes can show."""
+
+import os
+import shutil
+import signal
+import threading
+import time
+
+import pytest
+
+from headway.components._shared.audit import verify_events
+from headway.components._shared.datasets import open_dataset
+from headway.components._shared.endpoints import list_endpoints, processes, read_endpoint, stop_endpoint
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.state import State
+from headway.components.deployment.golden import kept_golden
+from tests.deployment_samples import Delivery, prepare, train_sample
+from tests.rollout_cases import RolloutCases, failed, plan
+
+QUICK = {"latency": {"requests": 20, "warm_up": 1, "p50_ms": 10_000, "p99_ms": 60_000}}
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory):
+    """Two models, released and registered; tests work on copies."""
+    folder = tmp_path_factory.mktemp("registered")
+    models = {"first": train_sample(folder / "a"), "second": train_sample(folder / "b", depth=2)}
+    for name, model in models.items():
+        prepare(folder / name, folder / "state", model)
+    return folder, models
+
+
+@pytest.fixture
+def state(registered, tmp_path):
+    shutil.copytree(registered[0] / "state", tmp_path / "state")
+    yield tmp_path / "state"
+    for status in list_endpoints(str(tmp_path / "state")):
+        stop_endpoint(str(tmp_path / "state"), status.endpoint.model_name)
+
+
+def delivery(registered, state, name):
+    folder = state.parent / name
+    shutil.copytree(registered[0] / name, folder)
+    return Delivery(folder, state, registered[1][name], serving=QUICK)
+
+
+@pytest.fixture
+def first(registered, state):
+    return delivery(registered, state, "first")
+
+
+@pytest.fixture
+def second(registered, state):
+    return delivery(registered, state, "second")
+
+
+def folder_of(delivery):
+    return delivery.state / "endpoints" / "flights"
+
+
+class TestRolloutsOnThisMachine(RolloutCases):
+    """The cases of every engine."""
+
+
+def test_a_candidate_that_dies_with_half_of_the_traffic_costs_no_request(first, second):
+    before = first.deploy()
+    plan(second, {"set_weight": 50}, {"pause": "10m"})
+
+    def kill_candidate():
+        while (record := read_endpoint(folder_of(first))) is None or record.weight < 50:
+            time.sleep(0.01)
+        time.sleep(1)
+        os.kill(processes.pid_of(folder_of(first), record.candidate.process), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_candidate)
+    killer.start()
+    with RolloutCases().load(before) as load:
+        error = failed(second)
+    killer.join()
+    assert error.code == "deployment.server_died"
+    assert "The model server of flights ended by itself. The end of its log:" in error.message
+    assert load.failures == []
+    assert {first.digest, second.digest} == set(load.digests)
+    events = verify_events(State(str(first.state)), "flights")
+    assert (events[-1]["action"], events[-1]["evidence"]["code"]) == ("deployment_failed", "deployment.server_died")
+
+
+def test_golden_rows_are_kept_with_the_release_and_are_those_of_the_evaluation(first):
+    first.deploy()
+    release = first.state / "releases" / "flights" / first.digest
+    fingerprint = open_dataset(first.folder / "golden").fingerprint
+    kept = kept_golden(f"{release}/golden/{fingerprint}.json")
+    assert kept.fingerprint == fingerprint
+    assert kept.read().equals(open_dataset(first.folder / "golden").read())
+    other = release / "golden" / f"{'0' * 64}.json"
+    shutil.copy(release / "golden" / f"{fingerprint}.json", other)
+    with pytest.raises(HeadwayError, match=r"\[deployment.other_golden\] The golden rows of a release are not those"):
+        kept_golden(str(other))
+
+
+def test_a_first_deployment_has_nothing_to_compare_with_and_takes_no_steps(first):
+    plan(first, {"set_weight": 10}, {"analysis": {}})
+    result = first.deploy()
+    assert result.outcome == "deployed"
+    assert not [p for p in result.phases if p.phase.startswith(("give", "analysis"))]
+    assert result.phases[-1].phase == "promote"
