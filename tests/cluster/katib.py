@@ -31,10 +31,12 @@ def kubeconfig_for(kube: Kube, namespace: str, folder: Path, account: str | None
     return file
 
 
-def bind_role(kube: Kube, namespace: str, account: str, *, without: tuple[str, str] | None = None) -> None:
-    """A service account with the rights of role.yaml, or all of them but one (verb, resource)."""
+def bind_role(
+    kube: Kube, namespace: str, account: str, *, without: tuple[str, str] | None = None, file: Path = ROLE
+) -> None:
+    """A service account with the rights of a role.yaml, or all of them but one (verb, resource)."""
     kube.apply(namespace, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}})
-    role = yaml.safe_load(ROLE.read_text())
+    role = yaml.safe_load(file.read_text())
     if without is not None:
         verb, resource = without
         role["rules"] = [

@@ -1,0 +1,85 @@
+"""The role of deploy_model is enough, and each right in it is needed and missed by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from headway.components._shared.errors import HeadwayError
+from tests.cluster.katib import bind_role, environment, kubeconfig_for
+from tests.cluster.kserve_releases import ASK, Place, prepare
+from tests.cluster.load import ask
+from tests.cluster.s3 import BUCKET
+from tests.deployment_samples import train_sample
+
+pytestmark = pytest.mark.timeout(900)
+
+ROLE = Path(__file__).resolve().parents[2] / "components" / "deployment" / "role.yaml"
+RIGHTS = [
+    (verb, resource)
+    for rule in yaml.safe_load(ROLE.read_text())["rules"]
+    for resource in rule["resources"]
+    for verb in rule["verbs"]
+]
+
+
+@pytest.fixture
+def place(cluster, kserve, namespace, s3, tmp_path, monkeypatch):
+    for name, value in environment(s3).items():
+        monkeypatch.setenv(name, value)
+    prepare(cluster, namespace, s3)
+    return Place(cluster, namespace, kserve, f"s3://{BUCKET}/{namespace}", tmp_path)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return [train_sample(folder / f"depth-{depth}", depth=depth) for depth in (3, 2)]
+
+
+def act_as(place, monkeypatch, account, without=None):
+    bind_role(place.kube, place.namespace, account, without=without, file=ROLE)
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(place.kube, place.namespace, place.folder, account)))
+
+
+def why_not(place, release):
+    """Uses every right: a first version is made, looked at, found to have ended, its log is read, and it is deleted."""
+    engine = place.engine()
+    try:
+        with engine.deploying():
+            engine.cannot_split()
+            engine.start(release)
+    except HeadwayError as error:
+        return error
+    raise AssertionError("it did start")
+
+
+@pytest.mark.core
+def test_the_role_is_enough_for_a_rollout_and_for_a_candidate_that_cannot_start(place, models, monkeypatch):
+    act_as(place, monkeypatch, "deployer")
+    first, second = (place.release(model) for model in models)
+    broken = place.release(models[1], manifest_sha256="0" * 64)
+    assert why_not(place, broken).code == "deployment.layout"
+    assert place.left() == []
+    for release in (first, second):
+        engine = place.engine()
+        with engine.deploying():
+            candidate = engine.start(release)
+            if engine.stable(release):
+                engine.shift(candidate, 100)
+            engine.promote(candidate)
+    assert ask(place.gateway + ASK, place.headers).headers["headway-model-digest"] == second.model_digest
+
+
+def test_each_right_that_is_missing_is_named(place, models, monkeypatch):
+    good, broken = place.release(models[0]), place.release(models[1], manifest_sha256="0" * 64)
+    for number, (verb, resource) in enumerate(RIGHTS):
+        act_as(place, monkeypatch, f"less-{number}", without=(verb, resource))
+        error = why_not(place, good if resource == "services" else broken)
+        assert error.code == "kubernetes.forbidden", (verb, resource, str(error))
+        assert f'cannot {verb} resource "{resource}"' in str(error) or f"may not {verb} {resource}" in str(error)
+        assert "role.yaml" in error.remedy
+        everything = "inferenceservices.serving.kserve.io,leases"
+        place.kube.kubectl("delete", "-n", place.namespace, everything, "--all", "--wait=true")
