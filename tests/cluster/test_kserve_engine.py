@@ -201,7 +201,7 @@ def test_a_promotion_whose_end_was_not_seen_is_taken_back_like_any_rollout(serve
 
 def test_new_settings_for_the_same_model_are_a_candidate_like_any_other(served, models):
     release = served.release(models[0])
-    engine = served.engine(resources={"cpu": "120m", "memory": "600Mi"})
+    engine = served.engine(service_account=None, storage_secret="s3", min_replicas=2)
     with steady_load(served.gateway + ASK, served.headers) as load, engine.deploying():
         assert not engine.stable(release).as_asked
         candidate = engine.start(release)

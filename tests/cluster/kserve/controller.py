@@ -90,7 +90,8 @@ class Controller:
     def secrets_of(self, isvc: Object, predictor: Object) -> list[Object]:
         """The Secrets that hold credentials for storage: the one of an annotation, or the service account's."""
         namespace = isvc["metadata"]["namespace"]
-        named = (isvc["metadata"].get("annotations") or {}).get(_STORAGE_SECRET)
+        said = {**(isvc["metadata"].get("annotations") or {}), **(predictor.get("annotations") or {})}
+        named = said.get(_STORAGE_SECRET)
         account = self._api.get("ServiceAccount", namespace, predictor.get("serviceAccountName", "default")) or {}
         names = [named] if named else [secret["name"] for secret in account.get("secrets") or []]
         found = [self._api.get("Secret", namespace, name) for name in names]
