@@ -298,7 +298,7 @@ class TestKatibEngine(KatibCases):
 
     def test_a_trial_that_falls_behind_the_median_stops_itself(self, engine: Engine, tmp_path: Path) -> None:
         space = {"learning_rate": {"type": "double", "min": 1e-8, "max": 0.5, "log": True}}
-        trials = self.search(engine, tmp_path, space, trials=13, sampler="random")
+        trials = self.search(engine, tmp_path, space, trials=13, sampler="random", objective="log_loss")
         stopped = [trial for trial in trials if trial.state == "pruned"]
         assert stopped
         for trial in stopped:
