@@ -230,7 +230,7 @@ class TestKatibEngine(KatibCases):
     def test_a_suggestion_service_that_cannot_start_is_told_with_its_reason(
         self, engine: Engine, tmp_path: Path
     ) -> None:
-        pods = {**self.always["pods"], "patience": "15s"}
+        pods = {**self.always["pods"], "patience": "30s"}
         broken = self.configured(lambda line: line.replace("goptuna", "no-such") if "sobol" in line else line)
         with broken, pytest.raises(HeadwayError, match=r"tuning.no_trial.*no-such"):
             self.search(engine, tmp_path, sampler="sobol", pods=pods)
