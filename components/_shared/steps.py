@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -81,7 +81,7 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             bound = inspect.signature(function).bind(*args, **kwargs).arguments
             state_uri = bound.get("state_uri")
             current = Step(name, State(str(state_uri)) if state_uri else None, run_id())
-            token, started, wall, cpu = _current.set(current), now(), time.monotonic(), _cpu_seconds()
+            token, started, cpu = _current.set(current), _began(), 0.0 if _in_executor() else _cpu_seconds()
             try:
                 if state_uri:
                     require_writable(str(state_uri))
@@ -96,7 +96,7 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 raise
             finally:
                 _current.reset(token)
-            _record_success(current, format_time(started), time.monotonic() - wall, _cpu_seconds() - cpu)
+            _record_success(current, format_time(started), (now() - started).total_seconds(), _cpu_seconds() - cpu)
             return result
 
         return run
@@ -151,11 +151,26 @@ def _end_with_message(error: HeadwayError, where: str | None) -> None:
     """Inside a KFP executor the last line is the message, not a traceback."""
     if where:
         error.args = (f"{error} Record: {where}",)
-    if os.environ.get("_KFP_RUNTIME") == "true":
+    if _in_executor():
         log.error(error.args[0])
         sys.stdout.flush()
         sys.stderr.flush()
         sys.exit(1)
+
+
+def _in_executor() -> bool:
+    """Whether this process is a KFP step and nothing else."""
+    return os.environ.get("_KFP_RUNTIME") == "true"
+
+
+def _began() -> datetime:
+    """When the step began: a KFP step with its process, so that its imports count."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError):
+        age = 0.0
+    return now() - timedelta(seconds=age if _in_executor() else 0.0)
 
 
 def peak_memory_bytes() -> int:

@@ -118,8 +118,12 @@ def _about_calibration(result: Result) -> Iterator[str]:
         yield f"Under-confident: predictions are too close to the mean (calibration slope {_span(slope.interval)})."
     bias = result.measured.get("bias")
     if bias is not None and not bias.interval.low <= 0 <= bias.interval.high:
+        ends = sorted(abs(end) for end in (bias.interval.low, bias.interval.high))
         direction = "high" if bias.interval.low > 0 else "low"
-        yield f"Predictions are too {direction} on average, by {_span(bias.interval)}."
+        yield (
+            f"Predictions are too {direction} on average, by {abs(bias.interval.value):.3g} "
+            f"[{ends[0]:.3g}, {ends[1]:.3g}]."
+        )
 
 
 def _about_slices(result: Result) -> Iterator[str]:

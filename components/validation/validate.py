@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from headway.components._shared.steps import decided, keep_report, step
 from headway.components.validation import timeliness
 from headway.components.validation.config import Checks
 from headway.components.validation.contract import find_contract
+from headway.components.validation.findings import Finding
 from headway.components.validation.judge import Validation, validate
 from headway.components.validation.report import write_report
 from headway.components.validation.score import PastScore, keep_score, past_score, past_scores
@@ -72,7 +73,8 @@ def validate_data(
     describe(findings, quality_score=result.score, rows=dataset.rows, decision=_counts(result))
     figures = {"quality_score": result.score, "errors": len(result.of("error")), "warnings": len(result.of("warning"))}
     show_metrics(metrics, {"rows": dataset.rows, **figures})
-    decided(f"quality {result.score:.3f}, {_counts(result)}", rows=dataset.rows, **figures)
+    told = [f"quality {result.score:.3f}", _counts(result) + _named(result.of("warning"))]
+    decided(", ".join(told), rows=dataset.rows, **figures)
     _stop_on_errors(result, where)
 
 
@@ -114,6 +116,12 @@ def _remember(
 
 def _counts(result: Validation) -> str:
     return f"{counted(len(result.of('error')), 'error')}, {counted(len(result.of('warning')), 'warning')}"
+
+
+def _named(findings: Sequence[Finding]) -> str:
+    """The first few findings by check and column."""
+    names = list(dict.fromkeys(f"{f.check} of {f.column}" if f.column else f.check for f in findings))
+    return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
 
 
 def _stop_on_errors(result: Validation, where: str) -> None:

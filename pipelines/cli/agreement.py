@@ -11,6 +11,8 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.schemas import Column, Schema
 from headway.components._shared.statistics.metrics import CLASSIFICATION, TASK_METRICS, Task, metrics_of
 
+_REGRESSION = " For a number as target, ask for a regressor: estimator: sklearn.ensemble.HistGradientBoostingRegressor."
+
 
 def disagreements(models: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[HeadwayError]:
     """Everything that cannot go together in parameters each of which is valid.
@@ -154,7 +156,8 @@ def _metrics(models: Mapping[str, Any], tasks: tuple[Task, ...]) -> Iterator[Hea
                 "gate.metric_unknown",
                 f"Gate {name!r} is a {gate.kind} gate on a metric that a {what} model does not have.",
                 value=gate.metric,
-                remedy=f"Metrics of {what} models for such a gate: {', '.join(known)}.",
+                remedy=f"Metrics of {what} models for such a gate: {', '.join(known)}."
+                + ("" if "regression" in tasks else _REGRESSION if gate.metric in TASK_METRICS["regression"] else ""),
             )
         elif compares and gate.metric not in directed:
             yield HeadwayError(

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ _ADOPTED = re.compile(r"Task '?([a-z0-9-]+)'? cache hit \(key=([0-9a-f]+)\)")
 _ENDED = re.compile(r"Task '?([a-z0-9-]+)'? finished with status '?([A-Z]+)'?")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _POLL_S = 0.05
+_DAMAGE = (".changed", ".unreadable", ".missing", ".file_missing")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,10 @@ class StepEnd:
 
 @dataclass
 class LocalRun:
-    """A run on this machine: its id, its folders, the step that is running and how the others ended."""
+    """A run on this machine: its id, its folders, the step that is running and how the others ended.
+
+    `adopted` are the cache's entries of the results that were served again.
+    """
 
     run_id: str
     home: Path
@@ -61,6 +66,12 @@ class LocalRun:
     since: datetime = field(default_factory=now)
     ok: bool = False
     stopped: Stopped | None = None
+    adopted: list[Path] = field(default_factory=list)
+
+    @property
+    def met_damage(self) -> bool:
+        """Whether a step failed over an artifact that is not what was written; results of earlier runs are suspect."""
+        return any(str(end.record.get("code", "")).endswith(_DAMAGE) for end in self.ends)
 
     @property
     def refused(self) -> bool:
@@ -131,6 +142,9 @@ def run_locally(
         _end(child)
     if run.stopped:
         _record_stop(run, run.stopped)
+    if run.met_damage:
+        for entry in run.adopted:
+            entry.unlink(missing_ok=True)
     return run
 
 
@@ -152,6 +166,11 @@ def _record_stop(run: LocalRun, stopped: Stopped) -> None:
         remedy="Start the run again: steps that ended are not computed a second time.",
     )
     record_failure(Step(run.running or "run", run.state, run.run_id), error, run.since)
+
+
+def forget_results(home: Path) -> None:
+    """Makes the next run compute every step."""
+    shutil.rmtree(home.absolute() / "cache", ignore_errors=True)
 
 
 def is_computed_anew(home: Path) -> bool:
@@ -222,7 +241,9 @@ def _read(run: LocalRun, name: str) -> dict[str, Any]:
 
 def _adopt(run: LocalRun, step: str, cache: Path, key: str) -> dict[str, Any]:
     """Copies the record and report of the run whose outputs are served again, so that this run's page is complete."""
-    source = next((found for entry in cache.glob(f"{key}*.json") if (found := _maker(run, entry))), None)
+    entries = list(cache.glob(f"{key}*.json"))
+    run.adopted += entries
+    source = next((found for entry in entries if (found := _maker(run, entry))), None)
     if source is None:
         return {}
     storage = run.state.storage

@@ -24,8 +24,9 @@ REFUSED = 3
     show_default=True,
     help="Folder for state, artifacts and cache.",
 )
+@click.option("--fresh", is_flag=True, help="Adopt no result of an earlier run.")
 @click.option("--fail-if-refused", is_flag=True, help="Exit with 3 when the model was refused.")
-def run_command(pipeline: str, params: Path, home: Path, fail_if_refused: bool) -> None:
+def run_command(pipeline: str, params: Path, home: Path, fresh: bool, fail_if_refused: bool) -> None:
     """Run a pipeline on this machine with the parameters of a file.
 
     In the file, `@FILE` stands for that file's content, `./PATH` is relative to it, and `package://PACKAGE/PATH` is a
@@ -35,9 +36,12 @@ def run_command(pipeline: str, params: Path, home: Path, fail_if_refused: bool) 
     are wrong; 3, the model was refused and --fail-if-refused was given; 128 plus its number, a signal ended the run.
     """
     from headway.components._shared.state import require_writable
+    from headway.pipelines.cli.local import forget_results
     from headway.pipelines.cli.parameters import read_parameters
 
     require_writable(str(home))
+    if fresh:
+        forget_results(home)
     asked = read_parameters(params, home / "data", pipeline=pipeline)
     run_and_tell(pipeline, asked.parameters, home, fail_if_refused)
 

@@ -60,6 +60,10 @@ def say_summary(run: LocalRun, pipeline: str, parameters: Mapping[str, Any]) -> 
             f"{click.style('stop', fg='red')}  {run.running or 'between two steps'}: {run.stopped} ended the run"
         )
         click.echo("      remedy: start it again; steps that ended are not computed a second time")
+    if run.met_damage and run.adopted:
+        click.echo(
+            "      Results kept from earlier runs may be damaged; they are forgotten, and a next run computes them anew"
+        )
     click.echo("")
     for key, value in {**summary, "report": index, "log": _short(run.log)}.items():
         click.echo(f"{key:<11}{value}")

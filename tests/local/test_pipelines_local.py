@@ -141,3 +141,17 @@ def test_a_run_killed_in_the_middle_goes_on_when_it_is_run_again(home):
 def test_a_folder_whose_path_kfp_would_rewrite_is_refused(tmp_path):
     with pytest.raises(HeadwayError, match="rewrites in every argument"):
         run_locally("training", {"model_name": "x1"}, tmp_path / "python3.11", lambda end: None)
+
+
+def test_a_damaged_result_of_an_earlier_run_is_refused_once_and_then_computed_anew(home, second):
+    models = list((home / "artifacts").glob("*/delivery-*/train-model/model/model.skops"))
+    for model in models:
+        model.write_bytes(model.read_bytes() + b"x")
+    assert models
+    refused = run_locally("delivery", churn(home), home, lambda end: None)
+    assert not refused.ok
+    assert refused.met_damage
+    assert "train_model" in {end.step for end in refused.ends if end.status == "adopted"}
+    again = run_locally("delivery", churn(home), home, lambda end: None)
+    assert again.ok, again.log.read_text()[-3000:]
+    assert statuses(again)["train_model"] == "succeeded"

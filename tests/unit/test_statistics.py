@@ -75,6 +75,13 @@ def test_few_or_unequal_blocks_widen_the_interval():
     assert uneven.degrees_of_freedom < 2
 
 
+def test_blocks_that_cancel_out_do_not_narrow_the_interval():
+    values = np.tile([0.0, 1.0], 100)
+    pairs = np.repeat(np.arange(100), 2)
+    estimate = mean_of(values)
+    assert spread_of(estimate, pairs).standard_error == spread_of(estimate).standard_error > 0
+
+
 def test_one_block_is_refused():
     with pytest.raises(ValueError, match="one block tells nothing"):
         spread_of(mean_of(np.arange(10.0)), np.zeros(10, dtype=np.int64))

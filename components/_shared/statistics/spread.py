@@ -30,7 +30,8 @@ def spread_of(estimate: Estimate, blocks: Integers | None = None) -> Spread:
     """Standard error, degrees of freedom and tail weight of an estimate.
 
     With blocks: the sum of squared block sums, each raised by its leverage (CR2; Bell and McCaffrey 2002), and
-    the effective number of blocks (Kish 1965), so that few or unequal blocks widen the interval.
+    the effective number of blocks (Kish 1965), so that few or unequal blocks widen the interval. The variance is never
+    taken to be less than that of independent rows: where blocks seem to cancel out, that is nearly always chance.
     """
     if blocks is None:
         sums: Floats = estimate.influence
@@ -43,7 +44,8 @@ def spread_of(estimate: Estimate, blocks: Integers | None = None) -> Spread:
         sums = np.bincount(blocks, weights=estimate.influence)[sizes > 0] / np.sqrt(1 - share)
         effective = 1 / float(share @ share)
     squares = sums * sums
-    variance = float(squares.sum())
+    independent = float(estimate.influence @ estimate.influence)
+    variance = max(float(squares.sum()), independent)
     freedom = max(min(effective, float(estimate.support)) - 1, 1.0)
     if variance == 0:
         return Spread(0.0, freedom, 1 / max(estimate.support, 1))
