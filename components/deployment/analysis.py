@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from headway.components._shared.endpoints.inference import PREDICTION
+from headway.components._shared.errors import HeadwayError
 from headway.components._shared.statistics.sequential import confidence_sequence, log_evidence
 from headway.components._shared.times import parse_duration
 from headway.components.deployment.caller import Answer, Caller
@@ -22,7 +23,7 @@ Decision = Literal["passed", "failed", "inconclusive"]
 # A candidate passes when each limit is kept with this confidence.
 _CONFIDENCE = 0.95
 _LOOK_EVERY = 10
-BROKEN = "the limit is broken"
+_BROKEN = "the limit is broken"
 _FIFTHS = (0.2, 0.4, 0.6, 0.8)
 
 
@@ -111,6 +112,24 @@ def analyse(
     if decision == "passed" and len(pairs.errors.values) < analysis.min_requests:
         decision = "inconclusive"
     return decision, list(pairs.checks(false_alarm))
+
+
+def judgement(where: str, decision: Decision, checks: list[Check]) -> HeadwayError:
+    """The error of an analysis that does not let the candidate go on."""
+    told = [c for c in checks if _BROKEN in c.value] or [c for c in checks if not c.passed]
+    seen = "; ".join(f"{c.check}: {c.value}; allowed: {c.limit}" for c in told)
+    if decision == "failed":
+        return HeadwayError(
+            "deployment.analysis_failed",
+            f"The candidate is worse than the stable version ({where}). {seen}.",
+            remedy="Look for the cause in the candidate; if the difference is wanted, widen the limit of the analysis.",
+        )
+    return HeadwayError(
+        "deployment.analysis_inconclusive",
+        f"It could not be decided whether the candidate is as good as the stable version ({where}). {seen}.",
+        remedy="Raise max_requests and max_duration of the analysis or widen its limit, or set "
+        "serving.rollout.on_inconclusive to go_on.",
+    )
 
 
 class _Pairs:
@@ -205,7 +224,7 @@ def _check(
         numbers["difference"] = found.value
         seen = seen or f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
     passed = all(decision == "passed" for decision in decisions)
-    verdict = "" if passed else f"; {BROKEN}" if "failed" in decisions else "; not decided"
+    verdict = "" if passed else f"; {_BROKEN}" if "failed" in decisions else "; not decided"
     return Check(
         check=name or streams[0].name,
         limit=limit,

@@ -107,8 +107,8 @@ def _deploy(
             endpoint=rollout.entrance.url if rollout.entrance else None,
             headers=dict(rollout.entrance.headers) if rollout.entrance else {},
             previous_digest=place.previous(),
-            checks=tuple(rollout.checks),
-            phases=tuple(rollout.phases),
+            checks=tuple(rollout.timeline.checks),
+            phases=tuple(rollout.timeline.phases),
             example_request=rollout.example_request(),
         )
 

@@ -9,18 +9,16 @@ import dataclasses
 import json
 import shlex
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import timedelta
+from contextlib import suppress
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.times import format_time, now, parse_duration, parse_time
-from headway.components.deployment.analysis import BROKEN, Decision, analyse
+from headway.components.deployment.analysis import analyse, judgement
 from headway.components.deployment.caller import Caller
 from headway.components.deployment.checks import Golden, failure, golden_rows, run_checks
 from headway.components.deployment.config import Analysis, Serving, Step
 from headway.components.deployment.engines import Address, Deployed, Engine, Progress, Release
-from headway.components.deployment.record import Check, Phase
+from headway.components.deployment.timeline import Timeline
 
 _POLL_S = 1.0
 
@@ -39,8 +37,7 @@ class Rollout:
         entrance: Where callers reach what has the traffic; None until it is known.
         deployed: Whether the traffic was moved.
         reason: What came of it, in one sentence.
-        checks: What was checked.
-        phases: What was done.
+        timeline: What was done and checked.
     """
 
     def __init__(self, engine: Engine, release: Release, golden: Golden, golden_uri: str, serving: Serving) -> None:
@@ -52,10 +49,7 @@ class Rollout:
         self.entrance: Address | None = None
         self.deployed = False
         self.reason = ""
-        self.checks: list[Check] = []
-        self.phases: list[Phase] = []
-        self._begun = time.monotonic()
-        self._weight: int | None = None
+        self.timeline = Timeline()
         self._progress = Progress(
             release=dataclasses.asdict(release),
             serving=serving.model_dump(mode="json"),
@@ -89,14 +83,14 @@ class Rollout:
             self._verify(candidate)
             if stable:
                 self._take_steps(candidate, stable)
-            with self._phase("promote") as note:
+            with self.timeline.phase("promote") as note:
                 live = self.engine.promote(candidate)
-                self.entrance, self._weight = self.engine.entrance(), 100
+                self.entrance, self.timeline.weight = self.engine.entrance(), 100
                 note.append(f"{self.entrance.url} answers with {digest[:12]}")
         except HeadwayError as error:
             cause = self._cause(candidate, error)
             self._roll_back(candidate, cause)
-            raise cause from error
+            raise cause from (None if cause is error else error)
         self.engine.note(None)
         self.deployed = True
         before = f" from {stable.model_digest[:12]}" if stable and stable.model_digest != digest else ""
@@ -114,7 +108,7 @@ class Rollout:
         return f"curl -s {url} {given} -d {shlex.quote(body)}"
 
     def _look(self) -> Deployed | None:
-        with self._phase("look at the stable version") as note:
+        with self.timeline.phase("look at the stable version") as note:
             stable = self.engine.stable(self.release)
             how = "was started again" if stable and stable.revived else "serves"
             note.append(f"{stable.model_digest[:12]} {how}" if stable else "nothing serves")
@@ -122,11 +116,11 @@ class Rollout:
 
     def _right(self, stable: Deployed) -> bool:
         """Whether what has the traffic answers the golden rows as the evaluation says."""
-        with self._phase("ask it for the golden rows") as note:
+        with self.timeline.phase("ask it for the golden rows") as note:
             check = golden_rows(Caller(stable.address, self.release.model_name), self.golden, self.serving)
             note.append(check.value)
         if check.passed:
-            self.checks.append(check)
+            self.timeline.checks.append(check)
         return check.passed
 
     def _resume_or_clear(self, *, unchanged: bool) -> None:
@@ -137,7 +131,7 @@ class Rollout:
             self._progress = left
             return
         if candidate:
-            with self._phase("take back what a step before left") as note:
+            with self.timeline.phase("take back what a step before left") as note:
                 self.engine.withdraw(candidate)
                 why = f"; it was being rolled back: {left.failure}" if left and left.failure else ""
                 note.append(f"{candidate.model_digest[:12]} had been left beside the stable version{why}")
@@ -145,21 +139,19 @@ class Rollout:
             self.engine.note(None)
 
     def _start(self) -> Deployed:
-        with self._phase("start the candidate") as note:
+        with self.timeline.phase("start the candidate") as note:
             try:
                 candidate = self.engine.start(self.release)
             except HeadwayError:
                 self.engine.note(None)
                 raise
             note.append(f"{self.release.model_digest[:12]} is ready")
-        self._weight = self._progress.weight
+        self.timeline.weight = self._progress.weight
         return candidate
 
     def _verify(self, candidate: Deployed) -> None:
         for check in run_checks(candidate.address, self.release.model_name, self.golden, self.serving):
-            started = self.phases[-1].end_s
-            self.checks.append(check)
-            self._note_phase(f"check: {check.check}", started, passed=check.passed, detail=check.value)
+            self.timeline.check(check)
             if not check.passed:
                 raise failure(check, self.engine.log_end(candidate))
 
@@ -175,7 +167,8 @@ class Rollout:
             if number > self._progress.step:
                 self._note(step=number, step_begun=format_time(now()))
             if step.set_weight is not None and unsplit:
-                self._note_phase(str(step), time.monotonic() - self._begun, detail=f"left out: {unsplit}")
+                with self.timeline.phase(str(step)) as note:
+                    note.append(f"left out: {unsplit}")
             elif step.set_weight is not None:
                 self._shift(candidate, step.set_weight)
             elif step.pause:
@@ -188,16 +181,16 @@ class Rollout:
 
     def _shift(self, candidate: Deployed, weight: int) -> None:
         self._note(weight=weight)
-        with self._phase(f"give the candidate {weight} %") as note:
+        with self.timeline.phase(f"give the candidate {weight} %") as note:
             self.engine.shift(candidate, weight)
-            self._weight = weight
+            self.timeline.weight = weight
             note.append("the endpoint was seen to answer so")
 
     def _pause(self, candidate: Deployed, step: Step) -> None:
         """Waits, for what is left of the time if a step was killed in it; ends when the candidate has a fault."""
         assert step.pause
         end = parse_time(self._progress.step_begun) + parse_duration(step.pause)
-        with self._phase(str(step)) as note:
+        with self.timeline.phase(str(step)) as note:
             while (left := (end - now()).total_seconds()) > 0:
                 self._require_time()
                 if fault := self.engine.why_failed(candidate):
@@ -206,8 +199,8 @@ class Rollout:
             note.append("the candidate stayed well")
 
     def _analyse(self, candidate: Deployed, stable: Deployed, analysis: Analysis, number: int) -> None:
-        where = f"analysis at {self._weight or 0} %"
-        with self._phase(where) as note:
+        where = f"analysis at {self.timeline.weight or 0} %"
+        with self.timeline.phase(where) as note:
             decision, checks = analyse(
                 Caller(candidate.address, self.release.model_name),
                 Caller(stable.address, self.release.model_name),
@@ -217,12 +210,12 @@ class Rollout:
                 seed=int(self.release.model_digest[:8], 16) + number,
                 go_on=lambda: not self._late(self._progress),
             )
-            self.checks += [check.model_copy(update={"check": f"{where}: {check.check}"}) for check in checks]
+            self.timeline.checks += [check.model_copy(update={"check": f"{where}: {check.check}"}) for check in checks]
             told = "; ".join(f"{check.check}: {check.value}" for check in checks if not check.passed)
             note.append("within every limit" if decision == "passed" else told)
             self._require_time()
             if decision == "failed" or (decision == "inconclusive" and self.plan.on_inconclusive == "roll_back"):
-                raise _judged(where, decision, checks)
+                raise judgement(where, decision, checks)
 
     def _cause(self, candidate: Deployed, error: HeadwayError) -> HeadwayError:
         """What is wrong with the candidate's processes or pods, if that explains the error better."""
@@ -233,9 +226,9 @@ class Rollout:
     def _roll_back(self, candidate: Deployed, cause: HeadwayError) -> None:
         try:
             self._note(failure=cause.message.partition("\n")[0])
-            with self._phase("roll back") as note:
+            with self.timeline.phase("roll back") as note:
                 self.engine.withdraw(candidate)
-                self._weight = 0
+                self.timeline.weight = 0
                 stable = self._progress.stable_digest
                 note.append(f"{stable[:12]} has all the traffic" if stable else "the candidate was ended")
             self.engine.note(None)
@@ -249,10 +242,7 @@ class Rollout:
             ) from cause
 
     def _late(self, progress: Progress) -> bool:
-        return now() - parse_time(progress.begun) > self._time()
-
-    def _time(self) -> timedelta:
-        return parse_duration(self.plan.deadline)
+        return now() - parse_time(progress.begun) > parse_duration(self.plan.deadline)
 
     def _require_time(self) -> None:
         if self._late(self._progress):
@@ -266,39 +256,3 @@ class Rollout:
     def _note(self, **changes: object) -> None:
         self._progress = self._progress.model_copy(update=changes)
         self.engine.note(self._progress)
-
-    @contextmanager
-    def _phase(self, name: str) -> Iterator[list[str]]:
-        started, note, passed = time.monotonic() - self._begun, [""], True
-        try:
-            yield note
-        except HeadwayError as error:
-            passed = False
-            note.append(error.message.partition("\n")[0])
-            raise
-        finally:
-            self._note_phase(name, started, passed=passed, detail=note[-1])
-
-    def _note_phase(self, name: str, started: float, *, passed: bool = True, detail: str) -> None:
-        ended = time.monotonic() - self._begun
-        self.phases.append(
-            Phase(phase=name, start_s=started, end_s=ended, passed=passed, detail=detail, weight=self._weight)
-        )
-
-
-def _judged(where: str, decision: Decision, checks: list[Check]) -> HeadwayError:
-    """The error of an analysis that does not let the candidate go on."""
-    told = [c for c in checks if BROKEN in c.value] or [c for c in checks if not c.passed]
-    seen = "; ".join(f"{c.check}: {c.value}; allowed: {c.limit}" for c in told)
-    if decision == "failed":
-        return HeadwayError(
-            "deployment.analysis_failed",
-            f"The candidate is worse than the stable version ({where}). {seen}.",
-            remedy="Look for the cause in the candidate; if the difference is wanted, widen the limit of the analysis.",
-        )
-    return HeadwayError(
-        "deployment.analysis_inconclusive",
-        f"It could not be decided whether the candidate is as good as the stable version ({where}). {seen}.",
-        remedy="Raise max_requests and max_duration of the analysis or widen its limit, or set "
-        "serving.rollout.on_inconclusive to go_on.",
-    )

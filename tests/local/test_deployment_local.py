@@ -497,7 +497,8 @@ def test_a_step_of_a_local_pipeline_ends_while_the_endpoint_goes_on_answering(fi
         [sys.executable, str(script), *arguments], capture_output=True, text=True, timeout=200, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "auto: the step runs on a machine, not in a cluster" in next((tmp_path / "root").rglob("deployment")).read_text()
+    record = next((tmp_path / "root").rglob("deployment")).read_text()
+    assert "auto: the step runs on a machine, not in a cluster" in record
     endpoint = list_endpoints(str(first.state))[0]
     assert endpoint.state == "serving"
     assert answering(endpoint.endpoint.url) == first.digest

@@ -1,12 +1,17 @@
 """The analysis of a candidate against the stable version, over real requests to small servers."""
 
+import http.server
+import json
+import threading
 import time
 
 import pytest
 
+from headway.components._shared.endpoints.inference import DIGEST_HEADER
 from headway.components.deployment.analysis import analyse
 from headway.components.deployment.caller import Caller
 from headway.components.deployment.config import Analysis
+from headway.components.deployment.engines import Address
 from tests.deployment_samples import answering, golden_of, outputs, train_sample
 
 
@@ -109,3 +114,22 @@ def test_no_more_requests_are_sent_than_a_second_may_have(golden):
     started = time.monotonic()
     compare(golden, (200, late(golden), 0), (200, late(golden), 0), requests_per_second=50, max_requests=100)
     assert time.monotonic() - started >= 1.9
+
+
+def test_a_caller_goes_through_a_gateway_by_path_and_headers():
+    class Gateway(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(200)
+            self.send_header(DIGEST_HEADER, "abc")
+            self.end_headers()
+            self.wfile.write(json.dumps({"path": self.path, "host": self.headers["Host"]}).encode())
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Gateway) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        address = Address(f"http://127.0.0.1:{server.server_port}/serving/", {"Host": "flights.example.com"})
+        answer = Caller(address, "flights").infer(b"{}")
+    assert answer.body == {"path": "/serving/v2/models/flights/infer", "host": "flights.example.com"}
+    assert (answer.status, answer.model_digest) == (200, "abc")
