@@ -126,7 +126,7 @@ def test_a_candidate_that_cannot_start_is_withdrawn_with_the_class_of_its_reason
         ({"resources": {"cpu": "100m", "memory": "900Gi"}}, "unschedulable", "Insufficient memory"),
         ({"service_account": "nobody"}, "config", 'serviceaccount "nobody" not found'),
         ({"storage_uri": "pvc://nothing/here"}, "volume", "nothing"),
-        ({"service_account": "default"}, "storage", "s3://"),
+        ({"service_account": "default"}, "storage", "could not be loaded from its store"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

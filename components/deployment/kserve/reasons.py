@@ -137,7 +137,7 @@ def _named(code: str, message: str, remedy: str) -> HeadwayError:
 
 def _end(said: str) -> str:
     """The last lines, in which a program says why it ended."""
-    lines = [line for line in said.strip().splitlines() if line.strip()]
+    lines = [line for line in said.strip().splitlines() if re.search(r"\w", line)]
     return "\n".join(lines[-20:])[-1500:]
 
 
