@@ -95,7 +95,7 @@ class KServe(Config):
         priority_class: Whose pods go first.
         logger: Log of requests and responses.
         gateway: Address of the gateway as the step reaches it, such as `http://gateway.istio-system`; by default what
-            the Gateway's status says.
+            the service's host name resolves to.
         observe_timeout_s: Time for a change of weights to be seen in the answers; gateways lag, some up to a minute.
         drain_s: How long a pod that is to end goes on answering, and how long a weight of zero is held before that.
     """
