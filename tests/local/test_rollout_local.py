@@ -62,12 +62,12 @@ class TestRolloutsOnThisMachine(RolloutCases):
     """The cases of every engine."""
 
 
-def test_a_candidate_that_dies_with_half_of_the_traffic_costs_no_request(first, second):
+def test_a_candidate_that_dies_with_most_of_the_traffic_costs_no_request(first, second):
     before = first.deploy()
-    plan(second, {"set_weight": 50}, {"pause": "10m"})
+    plan(second, {"set_weight": 90}, {"pause": "10m"})
 
     def kill_candidate():
-        while (record := read_endpoint(folder_of(first))) is None or record.weight < 50:
+        while (record := read_endpoint(folder_of(first))) is None or record.weight < 90:
             time.sleep(0.01)
         time.sleep(1)
         os.kill(processes.pid_of(folder_of(first), record.candidate.process), signal.SIGKILL)
