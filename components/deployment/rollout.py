@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import shlex
 import time
-from contextlib import suppress
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.times import format_time, now, parse_duration, parse_time
@@ -19,6 +19,8 @@ from headway.components.deployment.checks import Golden, failure, golden_rows, r
 from headway.components.deployment.config import Analysis, Serving, Step
 from headway.components.deployment.engines import Address, Deployed, Engine, Progress, Release
 from headway.components.deployment.timeline import Timeline
+
+log = logging.getLogger("headway")
 
 _POLL_S = 1.0
 
@@ -219,9 +221,13 @@ class Rollout:
 
     def _cause(self, candidate: Deployed, error: HeadwayError) -> HeadwayError:
         """What is wrong with the candidate's processes or pods, if that explains the error better."""
-        with suppress(HeadwayError):
-            return (error.code != "deployment.deadline" and self.engine.why_failed(candidate)) or error
-        return error
+        if error.code == "deployment.deadline":
+            return error
+        try:
+            return self.engine.why_failed(candidate) or error
+        except HeadwayError as unclear:
+            log.warning(f"why the candidate failed could not be looked up: {unclear.message}")
+            return error
 
     def _roll_back(self, candidate: Deployed, cause: HeadwayError) -> None:
         try:

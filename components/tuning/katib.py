@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import tempfile
 from collections.abc import Generator, Mapping
@@ -14,7 +13,7 @@ from typing import Any
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators.trials import Setting, TrialSpec
 from headway.components._shared.estimators.tunings import Trial
-from headway.components._shared.kubernetes import Cluster, Kind, in_cluster
+from headway.components._shared.kubernetes import OUTAGES, Cluster, Kind, bearing, in_cluster
 from headway.components._shared.kubernetes.kinds import EXPERIMENT, POD
 from headway.components.tuning.config import Study
 from headway.components.tuning.decide import median_bars
@@ -140,7 +139,7 @@ class KatibEngine(Engine):
 
     def _beat(self, name: str) -> None:
         """Says that the step is alive; a controller that is down for a moment must not end the search."""
-        with contextlib.suppress(HeadwayError):
+        with bearing("noting that the step is alive", (*OUTAGES, "kubernetes.refused")):
             self._cluster.annotate(EXPERIMENT, name, signs_of_life())
 
 

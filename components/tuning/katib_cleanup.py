@@ -12,7 +12,7 @@ from datetime import timedelta
 from types import FrameType
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.kubernetes import Cluster, Kind
+from headway.components._shared.kubernetes import Cluster, Kind, bearing
 from headway.components._shared.kubernetes.kinds import EXPERIMENT, JOB, POD, TRIAL
 from headway.components._shared.times import now, parse_time
 from headway.components.tuning.katib_checks import INJECTION_LABEL
@@ -45,12 +45,14 @@ def deleted_on_sigterm(open_cluster: Callable[[], Cluster], things: Sequence[tup
 
     def wait() -> None:
         while not told.wait(_WARM_S):
-            with contextlib.suppress(HeadwayError):
+            with bearing("keeping a connection open"):
                 cluster.get(EXPERIMENT, "none")
         if not done.is_set():
             for kind, name in list(things):
-                with contextlib.suppress(HeadwayError):
+                try:
                     cluster.delete(kind, name)
+                except HeadwayError as error:  # the next thing must go all the same; a next run sweeps this one
+                    log.warning(f"{name} could not be deleted: {error.message}")
             done.set()
 
     def end(number: int, _frame: FrameType | None) -> None:
@@ -58,7 +60,7 @@ def deleted_on_sigterm(open_cluster: Callable[[], Cluster], things: Sequence[tup
         done.wait(5.0)
         raise SystemExit(128 + number)
 
-    with contextlib.suppress(HeadwayError):
+    with bearing("opening a connection"):
         cluster.get(EXPERIMENT, "none")
     threading.Thread(target=wait, daemon=True, name="deletes-on-sigterm").start()
     before = signal.signal(signal.SIGTERM, end)

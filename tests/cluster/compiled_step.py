@@ -33,7 +33,7 @@ def names() -> list[str]:
 
 
 def compiled_step(
-    name: str, *, root: str = "/work", inputs: dict[str, str] | None = None, parameters: dict[str, Any] | None = None
+    name: str, *, root: str = "/step", inputs: dict[str, str] | None = None, parameters: dict[str, Any] | None = None
 ) -> CompiledStep:
     """A step that reads artifacts from the paths of `inputs` and leaves its own under `root/NAME/`."""
     spec = yaml.safe_load((COMPONENTS / f"{name}.yaml").read_text())

@@ -48,11 +48,11 @@ class Steps:
         self.steps = {
             "ingest-data": compiled_step("ingest_data", parameters={"source": source}),
             "infer-schema": compiled_step(
-                "infer_schema", inputs={"data": "/work/ingest_data/data"}, parameters={"roles": schema}
+                "infer_schema", inputs={"data": "/step/ingest_data/data"}, parameters={"roles": schema}
             ),
             "tune-model": compiled_step(
                 "tune_model",
-                inputs={"train_data": "/work/ingest_data/data", "schema": "/work/infer_schema/schema"},
+                inputs={"train_data": "/step/ingest_data/data", "schema": "/step/infer_schema/schema"},
                 parameters={
                     "estimator": "sklearn.ensemble.HistGradientBoostingClassifier",
                     "params": {"max_iter": 20},
@@ -67,7 +67,7 @@ class Steps:
     def start(self, name: str, account: str) -> None:
         """Starts them as a Job."""
         image = self.steps["tune-model"].image
-        look = CompiledStep(image, ["cat"], ["/work/tune_model/tuning"])
+        look = CompiledStep(image, ["cat"], ["/step/tune_model/tuning"])
         containers = [self._container(step, found) for step, found in self.steps.items()]
         pod = {
             "restartPolicy": "Never",
@@ -76,7 +76,7 @@ class Steps:
             "containers": [self._container("look", look)],
             "volumes": [
                 {"name": "tmp", "emptyDir": {}},
-                {"name": "work", "emptyDir": {}},
+                {"name": "step", "emptyDir": {}},
                 {"name": "churn", "configMap": {"name": "churn"}},
             ],
         }
@@ -115,7 +115,7 @@ class Steps:
             "env": [*self.environment, run],
             "volumeMounts": [
                 {"name": "tmp", "mountPath": "/tmp"},
-                {"name": "work", "mountPath": "/work"},
+                {"name": "step", "mountPath": "/step"},
                 {"name": "churn", "mountPath": "/churn"},
             ],
         }

@@ -13,7 +13,7 @@ from tests.cluster.compiled_step import CompiledStep, compiled_step
 pytestmark = pytest.mark.core
 
 RAW = """import random, csv
-rows = csv.writer(open('/work/raw.csv', 'w'))
+rows = csv.writer(open('/step/raw.csv', 'w'))
 rows.writerow(['id', 'distance', 'carrier', 'late'])
 random.seed(0)
 for i in range(2000):
@@ -32,16 +32,16 @@ SECURE = {
 def test_raw_rows_become_a_model_in_pods_that_may_write_nothing_but_their_volumes(cluster, namespace):
     steps = {
         "ingest-data": compiled_step(
-            "ingest_data", parameters={"source": {"uris": ["/work/raw.csv"], "id_column": "id"}}
+            "ingest_data", parameters={"source": {"uris": ["/step/raw.csv"], "id_column": "id"}}
         ),
         "infer-schema": compiled_step(
             "infer_schema",
-            inputs={"data": "/work/ingest_data/data"},
+            inputs={"data": "/step/ingest_data/data"},
             parameters={"roles": {"id": "id", "target": "late"}},
         ),
         "train-model": compiled_step(
             "train_model",
-            inputs={"train_data": "/work/ingest_data/data", "schema": "/work/infer_schema/schema"},
+            inputs={"train_data": "/step/ingest_data/data", "schema": "/step/infer_schema/schema"},
             parameters={"estimator": "sklearn.linear_model.LogisticRegression"},
         ),
     }
@@ -49,7 +49,7 @@ def test_raw_rows_become_a_model_in_pods_that_may_write_nothing_but_their_volume
     containers = [
         _container("raw", CompiledStep(image, ["python3", "-c"], [RAW])),
         *[_container(name, step) for name, step in steps.items()],
-        _container("look", CompiledStep(image, ["cat"], ["/work/train_model/model/headway.json"])),
+        _container("look", CompiledStep(image, ["cat"], ["/step/train_model/model/headway.json"])),
     ]
     cluster.apply(namespace, _job("steps", containers))
     pod = cluster.finished_pod(namespace, "steps")
@@ -71,12 +71,12 @@ def _container(name, step):
         "args": step.args,
         "securityContext": SECURE,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, {"name": "work", "mountPath": "/work"}],
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, {"name": "step", "mountPath": "/step"}],
     }
 
 
 def _job(name, containers):
-    volumes = [{"name": "tmp", "emptyDir": {}}, {"name": "work", "emptyDir": {}}]
+    volumes = [{"name": "tmp", "emptyDir": {}}, {"name": "step", "emptyDir": {}}]
     pod = {
         "restartPolicy": "Never",
         "initContainers": containers[:-1],

@@ -24,6 +24,7 @@ from headway.components._shared.storage import open_storage
 from headway.components.ingestion import convert, raw_files
 from headway.components.ingestion.agreement import Agreement
 from headway.components.ingestion.ingest import ingest
+from tests.disks import small_disk
 from tests.gcs import environment, gcs_server
 
 GOOD = "a,b\n1,x\n2,y\n"
@@ -482,14 +483,7 @@ convert.write_shard = write_two_and_die
         assert open_dataset(place / folders[0]).rows == 20_000
 
     def test_a_full_disk_is_named_and_leaves_nothing(self, tmp_path: Path, raw: Path) -> None:
-        disk = tmp_path / "disk"
-        disk.mkdir()
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)], capture_output=True, text=True, check=False
-        )
-        if mounted.returncode != 0:
-            pytest.skip(f"no small file system can be mounted here: {mounted.stderr.strip()}")
-        try:
+        with small_disk(tmp_path / "disk", "128k") as disk:
             for home in ("", str(disk / "home")):
                 with environment(HEADWAY_ARTIFACTS=home), pytest.raises(HeadwayError) as caught:
                     ingest(LocalArtifact(str(disk / "data")), source={"uris": [str(raw)]})
@@ -497,8 +491,6 @@ convert.write_shard = write_two_and_die
                 assert "No space left" in str(caught.value)
                 left = [p for p in disk.rglob("*") if p.is_file()]
                 assert left == []
-        finally:
-            subprocess.run(["umount", str(disk)], check=True)
 
     def test_a_file_size_limit_is_named_and_leaves_nothing(self, tmp_path: Path, raw: Path) -> None:
         limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"

@@ -8,6 +8,7 @@ import pytest
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import require_writable
+from tests.disks import make_read_only, small_disk
 
 
 def test_a_new_folder_is_made_and_nothing_is_left_in_it(tmp_path: Path) -> None:
@@ -26,21 +27,14 @@ def test_a_place_that_cannot_be_a_folder_is_named(tmp_path: Path, place: str, re
 
 
 def test_a_folder_that_may_only_be_read_or_is_full_is_named(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("no small file system can be mounted here")
-    try:
+    with small_disk(tmp_path / "disk", "64k") as disk:
         with pytest.raises(OSError, match="No space left"):
             (disk / "filling").write_bytes(bytes(100_000))
         with pytest.raises(HeadwayError, match=r"state.unusable.*disk cannot be written: No space left on device"):
             require_writable(str(disk))
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        make_read_only(disk)
         with pytest.raises(HeadwayError, match=r"state.unusable.*disk cannot be written: Read-only file system"):
             require_writable(str(disk))
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_bucket_is_taken_as_it_is_and_asked_for_nothing() -> None:

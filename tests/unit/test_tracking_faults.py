@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ import pytest
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.tracking.client import Client, is_unborn
 from headway.components._shared.tracking.faults import without_credentials
+from tests.disks import make_read_only, small_disk
 from tests.registry_samples import new_state
 
 
@@ -44,19 +44,6 @@ def fault_of(path: Path) -> HeadwayError:
     assert time.monotonic() - started < 30
     assert f"database sqlite:///{path} " in caught.value.message
     return caught.value
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def fill(folder: Path) -> None:
@@ -97,9 +84,7 @@ def test_a_file_size_limit_is_named_as_a_fault_of_the_disk(database: Path) -> No
 def test_a_database_that_may_only_be_read_is_read_and_not_written(tmp_path: Path, database: Path) -> None:
     with small_disk(tmp_path / "disk", "8m") as disk:
         path = Path(shutil.copy(database, disk / "mlflow.db"))
-        remounted = subprocess.run(["mount", "-o", "remount,ro", str(disk)], capture_output=True, check=False)
-        if remounted.returncode != 0:
-            pytest.skip("no file system can be made read-only here")
+        make_read_only(disk)
         assert Client(f"sqlite:///{path}").search_registered_models() == []
         fault = fault_of(path)
         assert fault.code == "registry.read_only"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from headway.components._shared.errors import HeadwayError
@@ -11,8 +14,27 @@ if TYPE_CHECKING:
     from httpx2 import HTTPError
     from lightkube import ApiError
 
+log = logging.getLogger("headway")
+
+OUTAGES = ("kubernetes.unreachable", "kubernetes.failing", "kubernetes.webhook_down")
 # A server-side apply with an unknown field is answered 500; to try that again is pointless.
 _LASTING = ("failed to create typed patch object", "field not declared in schema", "failed calling webhook")
+
+
+@contextmanager
+def bearing(doing: str, codes: tuple[str, ...] = OUTAGES) -> Iterator[None]:
+    """Goes on with a warning where something that can be done without meets one of these faults; others rise.
+
+    Args:
+        doing: What is tried, for the warning.
+        codes: Codes of the faults that are borne.
+    """
+    try:
+        yield
+    except HeadwayError as error:
+        if error.code not in codes:
+            raise
+        log.warning(f"{doing} did not succeed, and the step goes on: {error.message}")
 
 
 def is_absence(error: ApiError) -> bool:

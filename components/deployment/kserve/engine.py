@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.kubernetes import Cluster
+from headway.components._shared.kubernetes import Cluster, bearing
 from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Address, Deployed, Progress, Release
@@ -276,7 +276,10 @@ class KServeEngine:
         """In two steps: first the traffic, then, once the gateway has followed and all is answered, the pods."""
         if self._watch.weight_of(candidate):
             self._apply(record, weight=0)
-            with contextlib.suppress(HeadwayError):  # a broken gateway must not keep a broken candidate alive
+            # A broken gateway must not keep a broken candidate alive.
+            with bearing(
+                "watching the traffic leave the candidate", ("deployment.ingress", "deployment.weight_not_observed")
+            ):
                 self._watch.wait_weight(stable, candidate, 0)
             time.sleep(self.settings.drain_s)
         self._apply(Record(stable=stable), weight=0)

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from headway.components._shared.config import Config, parse
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.kubernetes import Cluster
+from headway.components._shared.kubernetes import OUTAGES, Cluster, bearing
 from headway.components._shared.kubernetes.kinds import LEASE
 from headway.components.deployment.engines import Progress
 from headway.components.deployment.kserve.manifest import Version
@@ -97,7 +97,7 @@ class EndpointLease:
         finally:
             over.set()
             renewal.join()
-            with contextlib.suppress(HeadwayError):  # it runs out by itself
+            with bearing("giving the lease back (it runs out by itself)", (*OUTAGES, "endpoint.busy")):
                 self._update(holder="")
 
     def _take(self) -> None:

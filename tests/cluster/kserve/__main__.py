@@ -20,11 +20,12 @@ from tests.cluster.kserve.gateway import Gateway, running
 from tests.cluster.kserve.install import install, missing
 from tests.cluster.kserve.webhook import Webhook
 
+NOT_HERE = 3
 SCHEMAS = Path(__file__).resolve().parents[4] / "shared/crds"
 
 
 def main() -> int:
-    """Runs until SIGTERM; gives 1 with a line when something that it needs is not here."""
+    """Runs until SIGTERM; gives `NOT_HERE` with a line when something that it needs is not here."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.kserve", description=__doc__)
     parser.add_argument("--kubeconfig", default=os.environ.get("KUBECONFIG"), help="the cluster")
     parser.add_argument("--schemas", type=Path, default=SCHEMAS, help="folder of KServe's schemas, kserve_*.json")
@@ -37,7 +38,7 @@ def main() -> int:
         why_not = f"another stand-in runs already, at {there}"
     if api is None or why_not:
         print(why_not, file=sys.stderr)
-        return 1
+        return NOT_HERE
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     for noisy in ("httpx2", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
