@@ -67,7 +67,7 @@ def _write_reports(folder: Path) -> None:
     for name, limit in (("validate", None), ("validate_bad", 3)):
         columns = [{**c, "maximum": limit} if c["name"] == "months" else c for c in contract["columns"]]
         made = [artifact(f"{name}.{part}") for part in ("schema", "profile", "findings", "metrics", "html")]
-        with pytest.raises(HeadwayError, match="data.invalid") if limit else contextlib.nullcontext():
+        with pytest.raises(HeadwayError, match=r"data\.invalid") if limit else contextlib.nullcontext():
             validate_data(learn, *made, contract={**contract, "columns": columns}, checks={}, reference=None)
     search: Mapping[str, Any] = {
         "search_space": SPACE,
