@@ -67,7 +67,7 @@ def choose_engine(name: str, study: Study, state_uri: str | None) -> tuple[Engin
     Raises:
         HeadwayError: `tuning.engine_unknown`, `tuning.sampler_unavailable`.
     """
-    from headway.components.tuning.katib import KatibEngine, reason_against_katib
+    from headway.components.tuning.katib.engine import KatibEngine, reason_against_katib
     from headway.components.tuning.local import LocalEngine
 
     if name == "katib":

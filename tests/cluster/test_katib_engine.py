@@ -21,9 +21,9 @@ from headway.components._shared.estimators.tunings import Trial
 from headway.components._shared.kubernetes import Cluster
 from headway.components._shared.kubernetes.kinds import EXPERIMENT
 from headway.components.tuning.engines import Engine
-from headway.components.tuning.katib import KatibEngine
-from headway.components.tuning.katib_checks import INJECTION_LABEL
-from headway.components.tuning.katib_experiment import ALIVE
+from headway.components.tuning.katib.checks import INJECTION_LABEL
+from headway.components.tuning.katib.engine import KatibEngine
+from headway.components.tuning.katib.experiment import ALIVE
 from tests.cluster.katib import SMALL, environment, kubeconfig_for
 from tests.cluster.kube import Kube
 from tests.cluster.s3 import BUCKET, S3
@@ -149,7 +149,7 @@ class TestKatibEngine(KatibCases):
     def test_sigterm_deletes_the_experiment_in_one_request(self, engine: Engine, tmp_path: Path) -> None:
         program = (
             "import sys; from pathlib import Path; from tests.engine_cases import EngineCases, SPACE\n"
-            "from headway.components.tuning.katib import KatibEngine\n"
+            "from headway.components.tuning.katib.engine import KatibEngine\n"
             "import json; cases = EngineCases(); cases.always = json.loads(sys.argv[2])\n"
             "cases.search(KatibEngine(sys.argv[1]), Path(sys.argv[3]), SPACE, trials=40)\n"
         )

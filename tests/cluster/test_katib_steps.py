@@ -13,7 +13,7 @@ from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators.tunings import TuningResult
 from headway.components._shared.kubernetes import Cluster
-from headway.components.tuning.katib_checks import RIGHTS, require_rights
+from headway.components.tuning.katib.checks import RIGHTS, require_rights
 from tests.cluster.compiled_step import CompiledStep, compiled_step
 from tests.cluster.katib import SMALL, bind_role, environment, kubeconfig_for
 from tests.cluster.kube import Kube

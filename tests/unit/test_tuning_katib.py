@@ -16,8 +16,8 @@ from headway.components._shared.estimators.codings import Coding, named_choices
 from headway.components._shared.estimators.trials import Setting
 from headway.components._shared.kubernetes import Cluster
 from headway.components.tuning.config import Parameter, Pods, SearchSpace, Study
-from headway.components.tuning.katib_checks import RIGHTS, check_experiment
-from headway.components.tuning.katib_experiment import (
+from headway.components.tuning.katib.checks import RIGHTS, check_experiment
+from headway.components.tuning.katib.experiment import (
     MANAGED_BY,
     SEARCH,
     Plan,
@@ -26,8 +26,8 @@ from headway.components.tuning.katib_experiment import (
     experiment,
     single_job,
 )
-from headway.components.tuning.katib_pod import require_reachable, trial_pod
-from headway.components.tuning.katib_watch import SIDECAR, Snapshot, Watch, cause_of, observed, state_of
+from headway.components.tuning.katib.pod import require_reachable, trial_pod
+from headway.components.tuning.katib.watch import SIDECAR, Snapshot, Watch, cause_of, observed, state_of
 
 ROLE = Path(__file__).resolve().parents[2] / "components" / "tuning" / "role.yaml"
 SETTING = Setting(

@@ -12,9 +12,9 @@ from typing import Any
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster, trouble_of
 from headway.components._shared.kubernetes.kinds import EXPERIMENT, JOB, POD, SUGGESTION, TRIAL
-from headway.components.tuning.katib_checks import INJECTION_LABEL
-from headway.components.tuning.katib_experiment import SEARCH
-from headway.components.tuning.katib_pod import CONTAINER
+from headway.components.tuning.katib.checks import INJECTION_LABEL
+from headway.components.tuning.katib.experiment import SEARCH
+from headway.components.tuning.katib.pod import CONTAINER
 
 Object = Mapping[str, Any]
 SIDECAR = "metrics-logger-and-collector"

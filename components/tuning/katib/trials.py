@@ -14,8 +14,8 @@ from headway.components._shared.kubernetes import Cluster, Kind
 from headway.components._shared.kubernetes.kinds import EXPERIMENT, JOB
 from headway.components._shared.times import parse_duration
 from headway.components.tuning.engines import Search
-from headway.components.tuning.katib_checks import named
-from headway.components.tuning.katib_experiment import (
+from headway.components.tuning.katib.checks import named
+from headway.components.tuning.katib.experiment import (
     SEARCH,
     Plan,
     coding,
@@ -24,8 +24,8 @@ from headway.components.tuning.katib_experiment import (
     job_name,
     single_job,
 )
-from headway.components.tuning.katib_pod import CONTAINER
-from headway.components.tuning.katib_watch import (
+from headway.components.tuning.katib.pod import CONTAINER
+from headway.components.tuning.katib.watch import (
     Snapshot,
     Watch,
     cause_of,

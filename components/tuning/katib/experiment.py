@@ -12,8 +12,8 @@ from headway.components._shared.estimators.codings import Coding, named_choices
 from headway.components._shared.estimators.trials import Setting
 from headway.components._shared.times import parse_duration
 from headway.components.tuning.config import Parameter, Study
-from headway.components.tuning.katib_pod import CONTAINER, METRICS, PodSpec
-from headway.components.tuning.katib_stage import SPEC
+from headway.components.tuning.katib.pod import CONTAINER, METRICS, PodSpec
+from headway.components.tuning.katib.stage import SPEC
 
 # Seconds that a trial lives at least: the collector fails one that ends before it has looked for its process.
 SHORTEST_TRIAL_S = 3

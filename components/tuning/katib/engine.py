@@ -18,13 +18,13 @@ from headway.components._shared.kubernetes.kinds import EXPERIMENT, POD
 from headway.components.tuning.config import Study
 from headway.components.tuning.decide import median_bars
 from headway.components.tuning.engines import Engine, Search
-from headway.components.tuning.katib_checks import check_experiment, named, require_fit, require_rights
-from headway.components.tuning.katib_cleanup import delete_search, deleted_on_sigterm, sweep
-from headway.components.tuning.katib_experiment import FIRST, SEARCH, Plan, all_choices, coding, experiment
-from headway.components.tuning.katib_plan import make_plan, numbered, probe, signs_of_life
-from headway.components.tuning.katib_pod import own_pod_name, require_reachable, trial_pod
-from headway.components.tuning.katib_stage import Stage
-from headway.components.tuning.katib_trials import Runner, run_experiment, run_jobs
+from headway.components.tuning.katib.checks import check_experiment, named, require_fit, require_rights
+from headway.components.tuning.katib.cleanup import delete_search, deleted_on_sigterm, sweep
+from headway.components.tuning.katib.experiment import FIRST, SEARCH, Plan, all_choices, coding, experiment
+from headway.components.tuning.katib.plan import make_plan, numbered, probe, signs_of_life
+from headway.components.tuning.katib.pod import own_pod_name, require_reachable, trial_pod
+from headway.components.tuning.katib.stage import Stage
+from headway.components.tuning.katib.trials import Runner, run_experiment, run_jobs
 from headway.components.tuning.workers import Worker, WorkerLost
 
 log = logging.getLogger("headway")

@@ -53,7 +53,7 @@ def require_fit(space: Mapping[str, Parameter], study: Study) -> None:
     Raises:
         HeadwayError: `tuning.space_unfit`.
     """
-    from headway.components.tuning.katib_experiment import coding
+    from headway.components.tuning.katib.experiment import coding
 
     moving = [name for name, p in space.items() if coding(p).scale in ("linear", "log10")]
     if study.sampler == "cmaes" and len(moving) < 2:

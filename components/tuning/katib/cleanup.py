@@ -15,8 +15,8 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster, Kind, bearing
 from headway.components._shared.kubernetes.kinds import EXPERIMENT, JOB, POD, TRIAL
 from headway.components._shared.times import now, parse_time
-from headway.components.tuning.katib_checks import INJECTION_LABEL
-from headway.components.tuning.katib_experiment import ALIVE, MANAGED_BY, SEARCH
+from headway.components.tuning.katib.checks import INJECTION_LABEL
+from headway.components.tuning.katib.experiment import ALIVE, MANAGED_BY, SEARCH
 
 log = logging.getLogger("headway")
 

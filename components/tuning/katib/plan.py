@@ -13,8 +13,8 @@ from headway.components._shared.state import dump_json, run_id
 from headway.components._shared.times import format_time, now
 from headway.components.tuning.config import Parameter, Study
 from headway.components.tuning.engines import Search
-from headway.components.tuning.katib_experiment import ALIVE, FIRST, MANAGED_BY, RUN, SEARCH, STEP, Plan
-from headway.components.tuning.katib_pod import PodSpec, own_pod_name
+from headway.components.tuning.katib.experiment import ALIVE, FIRST, MANAGED_BY, RUN, SEARCH, STEP, Plan
+from headway.components.tuning.katib.pod import PodSpec, own_pod_name
 
 Pod = Mapping[str, Any] | None
 

@@ -1,0 +1,1 @@
+"""The engine `katib`: trials are pods of their own, suggested by a Katib Experiment."""
