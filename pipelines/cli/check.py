@@ -14,6 +14,7 @@ import click
 from headway.components._shared.config import Config, parse
 from headway.components._shared.errors import HeadwayError, raise_together
 from headway.components._shared.schemas import Schema
+from headway.pipelines.cli.options import home_option, params_option
 
 # Structured parameters and the model behind each: room and class name in that room's config.py.
 MODELS = {
@@ -46,8 +47,8 @@ _GLOB = frozenset("*?[")
 
 @click.command("check")
 @click.argument("pipeline")
-@click.option("--params", "params", type=click.Path(path_type=Path), required=True, help="Parameter file.")
-@click.option("--home", type=click.Path(path_type=Path), default=Path(".headway"), help="Folder for staged data.")
+@params_option
+@home_option
 def check_command(pipeline: str, params: Path, home: Path) -> None:
     """Check a parameter file before anything runs, and tell everything that is wrong at once.
 

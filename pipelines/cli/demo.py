@@ -6,18 +6,14 @@ from pathlib import Path
 
 import click
 
+from headway.pipelines.cli.options import home_option
+
 DEMOS = Path(__file__).resolve().parents[1] / "demos"
 
 
 @click.command("demo")
 @click.argument("name", default="flights")
-@click.option(
-    "--home",
-    type=click.Path(path_type=Path),
-    default=Path(".headway"),
-    show_default=True,
-    help="Folder for state, artifacts and cache.",
-)
+@home_option
 def demo_command(name: str, home: Path) -> None:
     """Run the example NAME (flights or churn): a parameter file like yours would be."""
     from headway.components._shared.errors import HeadwayError

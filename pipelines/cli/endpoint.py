@@ -8,18 +8,13 @@ from typing import Any
 
 import click
 
+from headway.pipelines.cli.options import home_option
+
 
 def _where(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say whose endpoints are meant; the command gets the state folder."""
-    home = click.option(
-        "--home",
-        type=click.Path(path_type=Path),
-        default=Path(".headway"),
-        show_default=True,
-        help="The --home of the run that deployed.",
-    )
     state = click.option("--state", metavar="FOLDER", help="Its state_uri, where that is not HOME/state.")
-    return home(state(command))
+    return home_option(state(command))
 
 
 @click.group("endpoint")

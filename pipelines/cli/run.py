@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from headway.pipelines.cli.options import home_option, params_option
 from headway.pipelines.cli.summary import say_step, say_summary
 
 REFUSED = 3
@@ -14,16 +15,8 @@ REFUSED = 3
 
 @click.command("run")
 @click.argument("pipeline")
-@click.option(
-    "--params", "params", type=click.Path(path_type=Path), required=True, help="Parameter file (YAML or JSON)."
-)
-@click.option(
-    "--home",
-    type=click.Path(path_type=Path),
-    default=Path(".headway"),
-    show_default=True,
-    help="Folder for state, artifacts and cache.",
-)
+@params_option
+@home_option
 @click.option("--fresh", is_flag=True, help="Adopt no result of an earlier run.")
 @click.option("--fail-if-refused", is_flag=True, help="Exit with 3 when the model was refused.")
 def run_command(pipeline: str, params: Path, home: Path, fresh: bool, fail_if_refused: bool) -> None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from headway.pipelines.cli.options import home_option, params_option
+
 if TYPE_CHECKING:
     from headway.components._shared.schemas import Schema
 
 
 @click.command("schema")
-@click.option("--params", "params", type=click.Path(path_type=Path), required=True, help="Parameter file.")
+@params_option
 @click.option(
     "-o",
     "--out",
@@ -23,13 +25,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="File to write; one that is there stays.",
 )
-@click.option(
-    "--home",
-    type=click.Path(path_type=Path),
-    default=Path(".headway"),
-    show_default=True,
-    help="Folder for the data that is read and the report; the same as for `headway run`.",
-)
+@home_option
 def schema_command(params: Path, out: Path, home: Path) -> None:
     """Write a first contract of the data that a parameter file names.
 

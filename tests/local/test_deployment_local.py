@@ -53,14 +53,6 @@ def registered(tmp_path_factory):
 
 
 @pytest.fixture
-def state(registered, tmp_path):
-    shutil.copytree(registered[0] / "state", tmp_path / "state")
-    yield tmp_path / "state"
-    for status in list_endpoints(str(tmp_path / "state")):
-        stop_endpoint(str(tmp_path / "state"), status.endpoint.model_name)
-
-
-@pytest.fixture
 def deliveries(registered, state, tmp_path):
     def delivery(name):
         shutil.copytree(registered[0] / name / "artifacts", tmp_path / name)

@@ -10,7 +10,7 @@ import pytest
 
 from headway.components._shared.audit import verify_events
 from headway.components._shared.datasets import open_dataset
-from headway.components._shared.endpoints import list_endpoints, processes, read_endpoint, stop_endpoint
+from headway.components._shared.endpoints import processes, read_endpoint
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State
 from headway.components.deployment.golden import kept_golden
@@ -28,14 +28,6 @@ def registered(tmp_path_factory):
     for name, model in models.items():
         prepare(folder / name, folder / "state", model)
     return folder, models
-
-
-@pytest.fixture
-def state(registered, tmp_path):
-    shutil.copytree(registered[0] / "state", tmp_path / "state")
-    yield tmp_path / "state"
-    for status in list_endpoints(str(tmp_path / "state")):
-        stop_endpoint(str(tmp_path / "state"), status.endpoint.model_name)
 
 
 def delivery(registered, state, name):
