@@ -8,7 +8,6 @@ import pytest
 
 from headway.components._shared.endpoints.inference import DIGEST_HEADER
 from headway.components._shared.errors import HeadwayError
-from headway.components.deployment.kserve.lease import Record
 from tests.cluster.katib import environment, kubeconfig_for
 from tests.cluster.kserve_releases import ASK, Place, prepare
 from tests.cluster.load import ask, steady_load
@@ -190,7 +189,8 @@ def test_a_promotion_whose_end_was_not_seen_is_taken_back_like_any_rollout(serve
     with steady_load(served.gateway + ASK, served.headers) as load, engine.deploying():
         candidate = engine.start(second)
         engine.shift(candidate, 100)
-        engine._apply(Record(stable=engine.lease.read().candidate), weight=0)
+        record = engine.lease.read()
+        engine._way.promote(record.stable, record.candidate)
         engine.withdraw(candidate)
         assert engine.stable(first).as_asked
         assert engine.candidate() is None

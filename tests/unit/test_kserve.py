@@ -201,21 +201,17 @@ def test_what_the_webhook_would_refuse_is_refused_before_it_is_sent(change, said
 
 # Capabilities.
 
-ROUTE = {"spec": {"rules": []}}
-
 
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ({"serves": False}, "no KServe"),
         ({"routes": False}, "no Gateway API"),
         ({"canary": False}, "from 0.21 on"),
-        ({"mode": "Serverless"}, "Knative mode"),
-        ({"mode": "Standard", "route": None}, "has no HTTPRoute"),
+        ({"routed": False}, "has no HTTPRoute"),
     ],
 )
 def test_a_cluster_that_cannot_split_traffic_is_told_why(found, said):
-    whole = {"serves": True, "routes": True, "canary": True, "mode": "Standard", "route": ROUTE}
+    whole = {"routes": True, "canary": True, "routed": True}
     assert cannot_split(Capabilities(**whole)) is None
     assert said in cannot_split(Capabilities(**{**whole, **found}))
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.kubernetes import Cluster
+from headway.components._shared.kubernetes.kinds import HTTP_ROUTE, INFERENCE_SERVICE
+from headway.components.deployment.kserve.manifest import Version, elsewhere, inference_service
 
 
 @dataclass(frozen=True)
@@ -14,29 +15,47 @@ class Capabilities:
     """What was found.
 
     Attributes:
-        serves: Whether InferenceServices are known at all.
         routes: Whether HTTPRoutes of the Gateway API are known.
         canary: Whether `spec.canary` is known, and moves traffic as far as was seen.
-        mode: The mode of the service that is there; None where there is none.
-        route: Its HTTPRoute; None where there is none.
+        routed: Whether the service has an HTTPRoute; None where there is no service yet.
     """
 
-    serves: bool
     routes: bool
     canary: bool
-    mode: str | None = None
-    route: Mapping[str, Any] | None = None
+    routed: bool | None = None
+
+
+def look(cluster: Cluster, endpoint: str, version: Version) -> Capabilities:
+    """Finds out, without changing anything.
+
+    Args:
+        cluster: Where.
+        endpoint: The service that is there, or will be.
+        version: The version that it has, or will have.
+
+    Raises:
+        HeadwayError: `kubernetes.kind_missing`: the cluster has no KServe.
+    """
+    service, route, routes = cluster.get(INFERENCE_SERVICE, endpoint), None, True
+    try:
+        route = cluster.get(HTTP_ROUTE, endpoint)
+    except HeadwayError as error:
+        if error.code != "kubernetes.kind_missing":
+            raise
+        routes = False
+    canary = True
+    try:
+        cluster.apply(inference_service(endpoint, version, elsewhere(version)), dry_run=True)
+    except HeadwayError as error:
+        canary = not canary_unknown(error)
+    return Capabilities(routes, canary, None if service is None else route is not None)
 
 
 def cannot_split(found: Capabilities) -> str | None:
     """Why traffic cannot be moved by weights; None where it can, as far as one can know before it was observed."""
-    if not found.serves:
-        return "the cluster has no KServe"
-    if found.mode in ("Knative", "Serverless"):
-        return "the service runs in Knative mode, and KServe does not change the mode of a service"
     if not found.routes:
         return "the cluster has no Gateway API, and only HTTPRoutes have weights"
-    if found.mode is not None and found.route is None:
+    if found.routed is False:
         return "the service has no HTTPRoute: KServe runs without enableGatewayApi, or the service is cluster-local"
     if not found.canary:
         return "this KServe does not move traffic to a canary, as it does from 0.21 on"

@@ -8,11 +8,10 @@ from typing import Any
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster
-from headway.components._shared.kubernetes.kinds import DEPLOYMENT, EVENT, HTTP_ROUTE, INFERENCE_SERVICE, POD, SERVICE
+from headway.components._shared.kubernetes.kinds import DEPLOYMENT, EVENT, INFERENCE_SERVICE, POD, SERVICE
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve import routes
-from headway.components.deployment.kserve.capabilities import Capabilities, cannot_split
 from headway.components.deployment.kserve.config import KServe
 from headway.components.deployment.kserve.manifest import CONTAINER, PORT, VISIBILITY, Version
 from headway.components.deployment.kserve.reasons import INITIALIZER, Evidence, reason
@@ -30,8 +29,6 @@ _FINAL_AFTER_S = {
     "service_refused": 10,
     "quota": 10,
 }
-_SPLIT_PROVEN_S = 20.0
-_LAG_S = 10.0
 _GONE_S = 120.0
 
 
@@ -50,111 +47,6 @@ class Watch:
         self.endpoint = endpoint
         self.serving = serving
         self.settings = settings
-
-    def entrance(self) -> Address:
-        """The gateway, with the name of the endpoint in the header Host.
-
-        Raises:
-            HeadwayError: `deployment.ingress`.
-        """
-        route = self.cluster.get(HTTP_ROUTE, self.endpoint)
-        if route is None:
-            raise HeadwayError(
-                "deployment.ingress",
-                f"KServe has made no HTTPRoute for {self.endpoint}, so nothing from outside reaches it.",
-                value=self.endpoint,
-                remedy="Set ingress.enableGatewayApi in the ConfigMap inferenceservice-config, and check that neither "
-                "disableIngressCreation nor the label networking.kserve.io/visibility is set.",
-            )
-        host = routes.host_of(route)
-        if self.settings.gateway is None:
-            return Address(f"http://{host}")
-        return Address(self.settings.gateway.rstrip("/"), {"Host": host})
-
-    def capabilities(self, *, canary: bool) -> Capabilities:
-        try:
-            service, serves = self.cluster.get(INFERENCE_SERVICE, self.endpoint), True
-        except HeadwayError as error:
-            if error.code != "kubernetes.kind_missing":
-                raise
-            service, serves = None, False
-        try:
-            route, known = self.cluster.get(HTTP_ROUTE, self.endpoint), True
-        except HeadwayError as error:
-            if error.code != "kubernetes.kind_missing":
-                raise
-            route, known = None, False
-        mode = (service or {}).get("status", {}).get("deploymentMode")
-        return Capabilities(serves=serves, routes=known, canary=canary, mode=mode, route=route)
-
-    def place_of(self, version: Version) -> str | None:
-        """Whether the service has a version as `stable` or as `canary`."""
-        service = self.cluster.get(INFERENCE_SERVICE, self.endpoint)
-        spec = (service or {}).get("spec") or {}
-        if version.name == (spec.get("predictor") or {}).get("name"):
-            return "stable"
-        names = [canary["predictor"].get("name") for canary in spec.get("canary") or ()]
-        return "canary" if version.name in names else None
-
-    def weight_of(self, version: Version) -> float:
-        """The share of the traffic that the route gives a version."""
-        route = self.cluster.get(HTTP_ROUTE, self.endpoint)
-        return routes.weights(route).get(version.named(self.endpoint), 0.0) if route else 0.0
-
-    def prove_split(self, candidate: Version) -> None:
-        """A route that names the candidate, without traffic yet, is the first proof that this KServe moves weights."""
-
-        def named() -> bool:
-            route = self.cluster.get(HTTP_ROUTE, self.endpoint)
-            return route is not None and candidate.named(self.endpoint) in routes.weights(route)
-
-        if not routes.until(named, _SPLIT_PROVEN_S):
-            raise self.unsplit()
-
-    def unsplit(self) -> HeadwayError:
-        """The error of a cluster whose traffic cannot be moved to a candidate."""
-        why = cannot_split(self.capabilities(canary=False))
-        return HeadwayError(
-            "deployment.cannot_split",
-            f"Traffic cannot be moved to a candidate of {self.endpoint}: {why}.",
-            value=self.endpoint,
-            remedy="Update KServe to 0.21 with the Gateway API, or deploy under another name.",
-        )
-
-    def wait_weight(self, stable: Version, candidate: Version, weight: int) -> None:
-        """Waits until the route says the weight and the gateway does it."""
-        names = {candidate.named(self.endpoint): weight} if weight else {}
-        if candidate.name != stable.name:
-            names |= {stable.named(self.endpoint): 100 - weight} if weight < 100 else {}
-        told: list[str] = []
-
-        def set_() -> bool:
-            route = self.cluster.get(HTTP_ROUTE, self.endpoint)
-            found = routes.weights(route) if route else {}
-            told[:] = [str((route and routes.refusal(route)) or found or "there is none")]
-            return {name: share for name, share in found.items() if share} == names and not (
-                route and routes.refusal(route)
-            )
-
-        if not routes.until(set_, self.settings.observe_timeout_s):
-            raise HeadwayError(
-                "deployment.ingress",
-                f"The HTTPRoute of {self.endpoint} was to give {names}, but within "
-                f"{self.settings.observe_timeout_s:g} s it did not: {told[0]}.",
-                value=self.endpoint,
-                remedy="Look at the events of the service and at KServe's controller.",
-            )
-        if candidate.name != stable.name and candidate.model_digest == stable.model_digest:
-            time.sleep(max(_LAG_S, self.settings.drain_s))  # their answers do not tell them apart
-            weight = 100
-        routes.observe(
-            self.entrance(),
-            self.endpoint,
-            candidate=candidate.model_digest,
-            stable=stable.model_digest,
-            weight=weight,
-            timeout_s=self.settings.observe_timeout_s,
-        )
 
     def wait_ready(self, version: Version, *, pods: int = 1, dark: bool = False) -> None:
         """Waits until a version's Deployment is there in full, and its Service answers with its digest."""

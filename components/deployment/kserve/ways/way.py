@@ -1,0 +1,46 @@
+"""What differs from one KServe to the next: how two versions run beside each other, and how the traffic moves."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from headway.components.deployment.engines import Address
+from headway.components.deployment.kserve.manifest import Version
+
+
+class Way(Protocol):
+    """One way of it. It remembers nothing; every method may be called again after a kill at any point.
+
+    `stable` is None for the first version of an endpoint, which gets its traffic by `promote`.
+    """
+
+    def entrance(self) -> Address:
+        """Where callers reach the endpoint, whichever version answers."""
+
+    def cannot_split(self, stable: Version) -> str | None:
+        """Why the traffic cannot be split by weights, in a sentence's words; None where it can."""
+
+    def runs(self, version: Version) -> bool:
+        """Whether the endpoint has this version, ready or not."""
+
+    def promoted(self, stable: Version, candidate: Version) -> bool:
+        """Whether the candidate has the traffic and the version before it is gone."""
+
+    def check(self, stable: Version | None, candidate: Version) -> None:
+        """Lets the rules, and the server with its webhooks, look at a candidate; nothing is changed.
+
+        Raises:
+            HeadwayError: `deployment.manifest_refused`, `deployment.cannot_split`, and what the server says.
+        """
+
+    def start(self, stable: Version | None, candidate: Version) -> None:
+        """Starts a candidate without traffic, unless it runs, and returns once it is ready for real."""
+
+    def shift(self, stable: Version, candidate: Version, weight: int) -> None:
+        """Gives the candidate this percentage of the traffic, and returns once callers were seen to get it."""
+
+    def promote(self, stable: Version | None, candidate: Version) -> None:
+        """Ends the version before, which has no traffic by then; gives a first version its traffic."""
+
+    def withdraw(self, stable: Version | None, candidate: Version) -> None:
+        """Gives the traffic back, sees that it went, and ends the candidate; also one that was never started."""

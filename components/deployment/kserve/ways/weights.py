@@ -1,0 +1,204 @@
+"""By weights: both versions are in one InferenceService, and its HTTPRoute splits the traffic (KServe 0.21 on).
+
+KServe deletes a version's Deployment and Service in one moment, and gateways follow later: so a version goes only
+after the gateway was seen to send it nothing, and after a while more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from typing import Any
+
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.kubernetes import bearing
+from headway.components._shared.kubernetes.kinds import HTTP_ROUTE, INFERENCE_SERVICE
+from headway.components.deployment.engines import Address
+from headway.components.deployment.kserve import routes
+from headway.components.deployment.kserve.capabilities import canary_unknown, cannot_split, look
+from headway.components.deployment.kserve.manifest import VISIBILITY, Version, inference_service, kept_from
+from headway.components.deployment.kserve.rules import check
+from headway.components.deployment.kserve.watch import Watch
+
+log = logging.getLogger("headway")
+
+_SPLIT_PROVEN_S = 20.0
+_LAG_S = 10.0
+
+
+class Weights:
+    """Moves traffic by `spec.canary`.
+
+    Args:
+        watch: The endpoint.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.cluster = watch.cluster
+        self.endpoint = watch.endpoint
+        self.settings = watch.settings
+
+    def entrance(self) -> Address:
+        """The gateway, with the name of the endpoint in the header Host.
+
+        Raises:
+            HeadwayError: `deployment.ingress`.
+        """
+        route = self._route()
+        if route is None:
+            raise HeadwayError(
+                "deployment.ingress",
+                f"KServe has made no HTTPRoute for {self.endpoint}, so nothing from outside reaches it.",
+                value=self.endpoint,
+                remedy="Set ingress.enableGatewayApi in the ConfigMap inferenceservice-config, and check that neither "
+                "disableIngressCreation nor the label networking.kserve.io/visibility is set.",
+            )
+        host = routes.host_of(route)
+        if self.settings.gateway is None:
+            return Address(f"http://{host}")
+        return Address(self.settings.gateway.rstrip("/"), {"Host": host})
+
+    def cannot_split(self, stable: Version) -> str | None:
+        """What the cluster lacks for weights."""
+        return cannot_split(look(self.cluster, self.endpoint, stable))
+
+    def runs(self, version: Version) -> bool:
+        """Whether the service names it."""
+        spec = self._spec()
+        named = [spec.get("predictor") or {}, *(canary["predictor"] for canary in spec.get("canary") or ())]
+        return version.name in [predictor.get("name") for predictor in named]
+
+    def promoted(self, stable: Version, candidate: Version) -> bool:  # noqa: ARG002 - its place is the candidate's
+        """Whether the candidate is the service's predictor."""
+        return candidate.name == (self._spec().get("predictor") or {}).get("name")
+
+    def check(self, stable: Version | None, candidate: Version) -> None:
+        """By KServe's rules and by a dry run."""
+        manifest = self._manifest(stable, candidate)
+        check(manifest)
+        try:
+            self.cluster.apply(manifest, dry_run=True)
+        except HeadwayError as error:
+            raise (self._unsplit(candidate) if canary_unknown(error) else error) from None
+
+    def start(self, stable: Version | None, candidate: Version) -> None:
+        """As a canary at 0 %; a first version without a way in from outside."""
+        if not self.runs(candidate):
+            kept = kept_from(stable, candidate) if stable else []
+            if kept:
+                told = f"until it is promoted, which replaces its pods, the candidate has also: {', '.join(kept)}"
+                log.warning(f"{told}; KServe takes them from the stable version")
+            self.cluster.apply(self._manifest(stable, candidate))
+        self.watch.wait_ready(candidate, dark=self._dark())
+        if stable:
+            self._prove_split(candidate)
+
+    def shift(self, stable: Version, candidate: Version, weight: int) -> None:
+        """Waits until the gateway answers so."""
+        self.cluster.apply(self._manifest(stable, candidate, weight))
+        self._wait_weight(stable, candidate, weight)
+
+    def promote(self, stable: Version | None, candidate: Version) -> None:
+        """Under the name that its pods have already."""
+        if stable:
+            time.sleep(self.settings.drain_s)
+        self._leave_alone(candidate)
+        if stable:
+            self.watch.wait_gone(stable)
+        self.watch.wait_ready(candidate, pods=int(candidate.scaling["minReplicas"]))
+        self._wait_weight(candidate, candidate, 100)
+
+    def withdraw(self, stable: Version | None, candidate: Version) -> None:
+        """In two steps: first the traffic, then, once the gateway has followed and all is answered, the pods."""
+        if stable is None:
+            self.cluster.delete(INFERENCE_SERVICE, self.endpoint)
+        elif self.runs(candidate):
+            if self._weight_of(candidate):
+                # A broken gateway must not keep a broken candidate alive.
+                with bearing(
+                    "watching the traffic leave the candidate", ("deployment.ingress", "deployment.weight_not_observed")
+                ):
+                    self.shift(stable, candidate, 0)
+                time.sleep(self.settings.drain_s)
+            self._leave_alone(stable)
+        self.watch.wait_gone(candidate)
+        if stable:
+            self._wait_weight(stable, stable, 100)
+
+    def _manifest(self, stable: Version | None, candidate: Version, weight: int = 0) -> dict[str, Any]:
+        if stable is None:
+            return inference_service(self.endpoint, candidate, dark=True)
+        return inference_service(self.endpoint, stable, candidate, weight)
+
+    def _leave_alone(self, version: Version) -> None:
+        self.cluster.apply(inference_service(self.endpoint, version))
+
+    def _dark(self) -> bool:
+        service = self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}
+        return VISIBILITY in (service.get("metadata", {}).get("labels") or {})
+
+    def _spec(self) -> dict[str, Any]:
+        return (self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}).get("spec") or {}
+
+    def _route(self) -> dict[str, Any] | None:
+        return self.cluster.get(HTTP_ROUTE, self.endpoint)
+
+    def _weight_of(self, version: Version) -> float:
+        route = self._route()
+        return routes.weights(route).get(version.named(self.endpoint), 0.0) if route else 0.0
+
+    def _prove_split(self, candidate: Version) -> None:
+        """A route that names the candidate, without traffic yet, is the first proof that this KServe moves weights."""
+
+        def named() -> bool:
+            route = self._route()
+            return route is not None and candidate.named(self.endpoint) in routes.weights(route)
+
+        if not routes.until(named, _SPLIT_PROVEN_S):
+            raise self._unsplit(candidate)
+
+    def _unsplit(self, candidate: Version) -> HeadwayError:
+        found = dataclasses.replace(look(self.cluster, self.endpoint, candidate), canary=False)
+        return HeadwayError(
+            "deployment.cannot_split",
+            f"Traffic cannot be moved to a candidate of {self.endpoint}: {cannot_split(found)}.",
+            value=self.endpoint,
+            remedy="Update KServe to 0.21 with the Gateway API, or deploy under another name.",
+        )
+
+    def _wait_weight(self, stable: Version, candidate: Version, weight: int) -> None:
+        """Waits until the route says the weight and the gateway does it."""
+        names = {candidate.named(self.endpoint): weight} if weight else {}
+        if candidate.name != stable.name:
+            names |= {stable.named(self.endpoint): 100 - weight} if weight < 100 else {}
+        told: list[str] = []
+
+        def set_() -> bool:
+            route = self._route()
+            found = routes.weights(route) if route else {}
+            told[:] = [str((route and routes.refusal(route)) or found or "there is none")]
+            return {name: share for name, share in found.items() if share} == names and not (
+                route and routes.refusal(route)
+            )
+
+        if not routes.until(set_, self.settings.observe_timeout_s):
+            raise HeadwayError(
+                "deployment.ingress",
+                f"The HTTPRoute of {self.endpoint} was to give {names}, but within "
+                f"{self.settings.observe_timeout_s:g} s it did not: {told[0]}.",
+                value=self.endpoint,
+                remedy="Look at the events of the service and at KServe's controller.",
+            )
+        if candidate.name != stable.name and candidate.model_digest == stable.model_digest:
+            time.sleep(max(_LAG_S, self.settings.drain_s))  # their answers do not tell them apart
+            weight = 100
+        routes.observe(
+            self.entrance(),
+            self.endpoint,
+            candidate=candidate.model_digest,
+            stable=stable.model_digest,
+            weight=weight,
+            timeout_s=self.settings.observe_timeout_s,
+        )
