@@ -19,10 +19,11 @@ from headway.components.deployment.kserve import routes
 from headway.components.deployment.kserve.capabilities import Capabilities, canary_unknown, cannot_split
 from headway.components.deployment.kserve.config import KServe
 from headway.components.deployment.kserve.lease import Record
-from headway.components.deployment.kserve.manifest import elsewhere, inference_service, kept_from, version_of
+from headway.components.deployment.kserve.manifest import inference_service, kept_from
 from headway.components.deployment.kserve.reasons import Evidence, reason
 from headway.components.deployment.kserve.rules import broken_rules, check, storage_uri_of
 from headway.components.deployment.kserve.storage import storage_uri
+from headway.components.deployment.kserve.version import elsewhere, version_of
 
 A, B = "a" * 64, "b" * 64
 
@@ -337,7 +338,7 @@ def event(message, why="InternalError", about="flights", **more):
 
 def found(*pods, events=(), deployment=True, conditions=(), logs=None):
     there = {"status": {"conditions": list(conditions)}} if deployment else None
-    return reason(Evidence(service={}, deployment=there, pods=pods, events=events, logs=logs or {}))
+    return reason(Evidence(deployment=there, pods=pods, events=events, logs=logs or {}))
 
 
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes: Insufficient memory."}

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster
 from headway.components._shared.kubernetes.kinds import HTTP_ROUTE, INFERENCE_SERVICE
-from headway.components.deployment.kserve.manifest import Version, elsewhere, inference_service
+from headway.components.deployment.kserve.manifest import inference_service
+from headway.components.deployment.kserve.version import Version, elsewhere
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Address, Deployed, Progress, Release
 from headway.components.deployment.kserve.config import KServe
 from headway.components.deployment.kserve.lease import HISTORY, EndpointLease, Record
-from headway.components.deployment.kserve.manifest import CONTAINER, Version, elsewhere, version_of
 from headway.components.deployment.kserve.storage import storage_uri
+from headway.components.deployment.kserve.version import CONTAINER, Version, elsewhere, version_of
 from headway.components.deployment.kserve.watch import Watch
 from headway.components.deployment.kserve.ways.way import Way
 from headway.components.deployment.kserve.ways.weights import Weights

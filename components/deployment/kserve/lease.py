@@ -22,7 +22,7 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import OUTAGES, Cluster, bearing
 from headway.components._shared.kubernetes.kinds import LEASE
 from headway.components.deployment.engines import Progress
-from headway.components.deployment.kserve.manifest import Version
+from headway.components.deployment.kserve.version import Version
 
 log = logging.getLogger("headway")
 

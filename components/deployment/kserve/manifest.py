@@ -1,79 +1,35 @@
-"""The InferenceService as a pure function of a release and its settings."""
+"""The InferenceServices that are applied, as pure functions of the versions of an endpoint."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from headway.components._shared import images
-from headway.components._shared.config import Config
 from headway.components._shared.kubernetes import FIELD_MANAGER
 from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE
-from headway.components.deployment.config import Serving
-from headway.components.deployment.engines import Release
-from headway.components.deployment.kserve.config import KServe
+from headway.components.deployment.kserve.version import Version
 
-CONTAINER = "kserve-container"
-PORT = 8080
-DIGEST = "headway/model-digest"
 VISIBILITY = "networking.kserve.io/visibility"
-_MODEL_DIR = "/mnt/models"
+MODE = "serving.kserve.io/deploymentMode"
+AUTOSCALER = "serving.kserve.io/autoscalerClass"
 
 
-class Version(Config):
-    """A version of an endpoint: everything that is needed to run it, or to run it again.
+@dataclass(frozen=True)
+class Words:
+    """What a release of KServe calls things.
 
     Attributes:
-        name: The predictor's name, from the content of all the rest.
-        model_digest: The model.
-        version: Its version in the registry.
-        environment: dev, staging or prod.
-        storage_uri: Where pods load it from.
-        predictor: Its `spec.predictor`, without the name.
-        scaling: Fields of the predictor that only a stable version has.
+        mode: The mode that makes plain Deployments.
+        unscaled: The class of autoscaler that leaves the number of pods to the service.
     """
 
-    name: str
-    model_digest: str
-    version: str | None
-    environment: str
-    storage_uri: str
-    predictor: dict[str, Any]
-    scaling: dict[str, Any]
-
-    def same_as(self, other: Version) -> bool:
-        """Whether it is the same model with the same settings."""
-        return _without_address(self) == _without_address(other)
-
-    def named(self, service: str) -> str:
-        """The name of its Deployment and of its Service."""
-        return f"{service}-{self.name}-predictor"
+    mode: str
+    unscaled: str
 
 
-def version_of(release: Release, storage_uri: str, serving: Serving, settings: KServe) -> Version:
-    """What is to run for a release."""
-    predictor = _predictor(release, storage_uri, serving, settings)
-    scaling = _scaling(settings)
-    return Version(
-        name=_name(release.model_digest, predictor, scaling),
-        model_digest=release.model_digest,
-        version=release.version,
-        environment=release.environment,
-        storage_uri=storage_uri,
-        predictor=predictor,
-        scaling=scaling,
-    )
-
-
-def elsewhere(version: Version) -> Version:
-    """The same version under another spelling of its address: KServe renames a predictor only when that changes."""
-    uri = version.storage_uri.rstrip("/") + ("" if version.storage_uri.endswith("/") else "/")
-    text = json.dumps(version.predictor).replace(json.dumps(version.storage_uri), json.dumps(uri))
-    predictor = json.loads(text)
-    name = _name(version.model_digest, predictor, version.scaling)
-    return version.model_copy(update={"name": name, "storage_uri": uri, "predictor": predictor})
+KSERVE = Words("Standard", "none")
+KSERVE_0_15 = Words("RawDeployment", "external")
 
 
 def inference_service(
@@ -98,8 +54,8 @@ def inference_service(
             "name": name,
             "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER} | ({VISIBILITY: "cluster-local"} if dark else {}),
             "annotations": {
-                "serving.kserve.io/deploymentMode": "Standard",
-                "serving.kserve.io/autoscalerClass": _autoscaler(stable, candidate),
+                MODE: KSERVE.mode,
+                AUTOSCALER: _autoscaler(stable, candidate) or KSERVE.unscaled,
             },
         },
         "spec": {
@@ -113,6 +69,25 @@ def inference_service(
     }
 
 
+def service_of_its_own(endpoint: str, version: Version, words: Words = KSERVE) -> dict[str, Any]:
+    """The object that is applied where every version has its own: only the cluster may see it.
+
+    Args:
+        endpoint: The endpoint.
+        version: The version.
+        words: Those of the cluster's KServe.
+    """
+    return {
+        **INFERENCE_SERVICE.head,
+        "metadata": {
+            "name": version.service(endpoint),
+            "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER, VISIBILITY: "cluster-local"},
+            "annotations": {MODE: words.mode, AUTOSCALER: _autoscaler(version) or words.unscaled},
+        },
+        "spec": {"predictor": {**version.predictor, **version.scaling}},
+    }
+
+
 def kept_from(stable: Version, candidate: Version) -> list[str]:
     """Fields of the stable version that its candidate has too until it is promoted: it cannot take them away."""
     old, new = stable.predictor, candidate.predictor
@@ -121,84 +96,11 @@ def kept_from(stable: Version, candidate: Version) -> list[str]:
     return kept + [f"{field}.{key}" for field in maps for key in sorted(set(old[field]) - set(new[field]))]
 
 
-def _predictor(release: Release, storage_uri: str, serving: Serving, settings: KServe) -> dict[str, Any]:
-    arguments = {
-        "--model-dir": _MODEL_DIR,
-        "--model-name": release.model_name,
-        "--manifest-sha256": release.manifest_sha256,
-        "--port": str(PORT),
-        "--max-rows": str(serving.max_rows),
-        **({} if release.threshold is None else {"--threshold": repr(release.threshold)}),
-    }
-    container = {
-        "name": CONTAINER,
-        "image": settings.image or images.reference("serving"),
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["python", "-m", "headway.components.serving"],
-        "args": [part for pair in arguments.items() for part in pair],
-        "env": [{"name": "STORAGE_URI", "value": storage_uri}],
-        "ports": [{"containerPort": PORT, "protocol": "TCP"}],
-        # All four: KServe fills in what is left out, but not in a candidate, whose pods would go when it is promoted.
-        "resources": {
-            "requests": {"cpu": settings.resources.cpu, "memory": settings.resources.memory},
-            "limits": {"cpu": settings.resources.max_cpu, "memory": settings.resources.memory},
-        },
-        # Loading may take as long as the rollout waits for it; once up, a pod is asked every few seconds.
-        "startupProbe": _probe("/v2/health/live", period_s=2, failures=max(1, round(serving.start_timeout_s / 2))),
-        "readinessProbe": _probe(f"/v2/models/{release.model_name}/ready", period_s=2, failures=3),
-        "livenessProbe": _probe("/v2/health/live", period_s=10, failures=6),
-        # A gateway goes on sending for a while after a pod was told to end.
-        "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(settings.drain_s)]}}},
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "runAsNonRoot": True,
-            "readOnlyRootFilesystem": True,
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
-    }
-    annotations = {DIGEST: release.model_digest}
-    if settings.storage_secret:
-        annotations["serving.kserve.io/storageSecretName"] = settings.storage_secret
-    pod: dict[str, Any] = {
-        "annotations": annotations,
-        "containers": [container],
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
-        "terminationGracePeriodSeconds": settings.drain_s + max(5, round(serving.drain_timeout_s)),
-        # Said even if nothing was asked for: what a canary leaves out, it takes from the stable version.
-        "serviceAccountName": settings.service_account or "default",
-        "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
-        "nodeSelector": settings.node_selector,
-        "tolerations": [dict(each) for each in settings.tolerations],
-        "priorityClassName": settings.priority_class,
-        "logger": settings.logger and {"url": settings.logger.url, "mode": settings.logger.mode},
-    }
-    return {key: value for key, value in pod.items() if value}
-
-
-def _scaling(settings: KServe) -> dict[str, Any]:
-    low, high, auto = settings.min_replicas, settings.max_replicas or settings.min_replicas, settings.autoscaling
-    # A pod goes only after its successor is there.
-    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
-    scaling: dict[str, Any] = {"minReplicas": low, "maxReplicas": high, "deploymentStrategy": strategy}
-    if auto is None:
-        return scaling
-    if auto.kind == "hpa":
-        return {**scaling, "scaleMetric": auto.metric, "scaleTarget": auto.target_percent}
-    external = {
-        "metric": {"backend": "prometheus", "serverAddress": auto.server, "query": auto.query},
-        "target": {"type": "Value", "value": f"{auto.target:g}"},
-    }
-    return {**scaling, "autoScaling": {"metrics": [{"type": "External", "external": external}]}}
-
-
-def _autoscaler(stable: Version, candidate: Version | None) -> str:
-    """hpa, keda or none; while a canary is there never keda, which would get a scaler without a trigger for it."""
+def _autoscaler(stable: Version, candidate: Version | None = None) -> str | None:
+    """hpa or keda; while a canary is there never keda, which would get a scaler without a trigger for it."""
     if "autoScaling" in stable.scaling:
-        return "none" if candidate else "keda"
-    return "hpa" if "scaleMetric" in stable.scaling else "none"
+        return None if candidate else "keda"
+    return "hpa" if "scaleMetric" in stable.scaling else None
 
 
 def _canary(stable: Version, candidate: Version) -> dict[str, Any]:
@@ -213,23 +115,3 @@ def _beside_a_canary(scaling: Mapping[str, Any], canary: Mapping[str, Any]) -> d
     low = low if low == 1 else low + int(canary["minReplicas"])
     without = {key: value for key, value in scaling.items() if key != "autoScaling"}
     return {**without, "minReplicas": low, "maxReplicas": max(low, int(scaling["maxReplicas"]))}
-
-
-def _name(model_digest: str, predictor: Mapping[str, Any], scaling: Mapping[str, Any]) -> str:
-    content = json.dumps([predictor, scaling], sort_keys=True)
-    return f"v{model_digest[:8]}-{hashlib.sha256(content.encode()).hexdigest()[:4]}"
-
-
-def _without_address(version: Version) -> object:
-    text = json.dumps(version.predictor, sort_keys=True)
-    same = text.replace(json.dumps(version.storage_uri), json.dumps(version.storage_uri.rstrip("/")))
-    return version.model_digest, same, version.scaling
-
-
-def _probe(path: str, *, period_s: int, failures: int) -> dict[str, Any]:
-    return {
-        "httpGet": {"path": path, "port": PORT, "scheme": "HTTP"},
-        "periodSeconds": period_s,
-        "timeoutSeconds": 5,
-        "failureThreshold": failures,
-    }

@@ -9,7 +9,7 @@ from typing import Any
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Trouble, trouble_of
-from headway.components.deployment.kserve.manifest import CONTAINER
+from headway.components.deployment.kserve.version import CONTAINER
 
 Object = Mapping[str, Any]
 INITIALIZER = "storage-initializer"
@@ -20,14 +20,12 @@ class Evidence:
     """What the cluster says about one version.
 
     Attributes:
-        service: The InferenceService; None when it is gone.
         deployment: Its Deployment; None when KServe has not made one.
         pods: Its pods.
         events: About service, ReplicaSets and pods, the newest first.
         logs: The end of the log by pod and container.
     """
 
-    service: Object | None
     deployment: Object | None
     pods: Sequence[Object]
     events: Sequence[Object]

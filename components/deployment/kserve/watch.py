@@ -13,8 +13,9 @@ from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve import routes
 from headway.components.deployment.kserve.config import KServe
-from headway.components.deployment.kserve.manifest import CONTAINER, PORT, VISIBILITY, Version
+from headway.components.deployment.kserve.manifest import VISIBILITY
 from headway.components.deployment.kserve.reasons import INITIALIZER, Evidence, reason
+from headway.components.deployment.kserve.version import CONTAINER, PORT, Version
 
 # How long a reason must stand before it is final; one that is not here may pass until the time to start is over.
 _FINAL_AFTER_S = {
@@ -64,7 +65,9 @@ class Watch:
             time.sleep(0.5)
 
     def wait_gone(self, version: Version) -> None:
-        if not routes.until(lambda: self.cluster.get(DEPLOYMENT, version.named(self.endpoint)) is None, _GONE_S):
+        """Waits until neither its Deployment is there nor, where it had one, its own InferenceService."""
+        made = ((DEPLOYMENT, version.named(self.endpoint)), (INFERENCE_SERVICE, version.service(self.endpoint)))
+        if not routes.until(lambda: not any(self.cluster.get(kind, name) for kind, name in made), _GONE_S):
             raise HeadwayError(
                 "deployment.not_gone",
                 f"KServe has not ended {version.named(self.endpoint)} within {_GONE_S:g} s.",
@@ -88,8 +91,8 @@ class Watch:
 
     def why(self, version: Version) -> HeadwayError | None:
         pods = self.pods(version)
-        names = {pod["metadata"]["name"] for pod in pods}
-        events = [e for e in self.cluster.list(EVENT) if e["involvedObject"].get("name") in {*names, self.endpoint}]
+        about = {pod["metadata"]["name"] for pod in pods} | {self.endpoint, version.service(self.endpoint)}
+        events = [event for event in self.cluster.list(EVENT) if event["involvedObject"].get("name") in about]
         logs = {}
         for pod in pods:
             for status in _unwell(pod):
@@ -97,7 +100,6 @@ class Watch:
                 logs[name, status] = self.cluster.log(name, status, lines=30)
         return reason(
             Evidence(
-                service=self.cluster.get(INFERENCE_SERVICE, self.endpoint),
                 deployment=self.cluster.get(DEPLOYMENT, version.named(self.endpoint)),
                 pods=pods,
                 events=events,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from httpx2 import HTTPStatusError
 from lightkube import ApiError, Client, KubeConfig
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.types import CascadeType, PatchType
@@ -54,8 +55,8 @@ class Api:
         """One object, or None."""
         try:
             return dict(self._client.get(_resource(kind), name, namespace=namespace).to_dict())
-        except ApiError as error:
-            if error.status.code == 404:
+        except HTTPStatusError as error:  # without the kind, no ApiError but a plain 404
+            if error.response.status_code == 404:
                 return None
             raise
 

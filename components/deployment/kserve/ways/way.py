@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from headway.components.deployment.engines import Address
-from headway.components.deployment.kserve.manifest import Version
+from headway.components.deployment.kserve.version import Version
 
 
 class Way(Protocol):

@@ -17,8 +17,9 @@ from headway.components._shared.kubernetes.kinds import HTTP_ROUTE, INFERENCE_SE
 from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve import routes
 from headway.components.deployment.kserve.capabilities import canary_unknown, cannot_split, look
-from headway.components.deployment.kserve.manifest import VISIBILITY, Version, inference_service, kept_from
+from headway.components.deployment.kserve.manifest import VISIBILITY, inference_service, kept_from
 from headway.components.deployment.kserve.rules import check
+from headway.components.deployment.kserve.version import Version
 from headway.components.deployment.kserve.watch import Watch
 
 log = logging.getLogger("headway")

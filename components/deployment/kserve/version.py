@@ -1,0 +1,170 @@
+"""A version of an endpoint: a release and the settings it runs with, as the predictor of an InferenceService."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from headway.components._shared import images
+from headway.components._shared.config import Config
+from headway.components.deployment.config import Serving
+from headway.components.deployment.engines import Release
+from headway.components.deployment.kserve.config import KServe
+
+CONTAINER = "kserve-container"
+PORT = 8080
+DIGEST = "headway/model-digest"
+_MODEL_DIR = "/mnt/models"
+
+
+class Version(Config):
+    """A version of an endpoint: everything that is needed to run it, or to run it again.
+
+    Attributes:
+        name: The predictor's name, from the content of all the rest.
+        model_digest: The model.
+        version: Its version in the registry.
+        environment: dev, staging or prod.
+        storage_uri: Where pods load it from.
+        predictor: Its `spec.predictor`, without the name.
+        scaling: Fields of the predictor that only a stable version has.
+    """
+
+    name: str
+    model_digest: str
+    version: str | None
+    environment: str
+    storage_uri: str
+    predictor: dict[str, Any]
+    scaling: dict[str, Any]
+
+    def same_as(self, other: Version) -> bool:
+        """Whether it is the same model with the same settings."""
+        return _without_address(self) == _without_address(other)
+
+    def service(self, endpoint: str) -> str:
+        """The name of its InferenceService, where it has one of its own."""
+        return f"{endpoint}-{self.name}"
+
+    def named(self, endpoint: str) -> str:
+        """The name of its Deployment and of its Service."""
+        return f"{self.service(endpoint)}-predictor"
+
+
+def version_of(release: Release, storage_uri: str, serving: Serving, settings: KServe) -> Version:
+    """What is to run for a release."""
+    predictor = _predictor(release, storage_uri, serving, settings)
+    scaling = _scaling(settings)
+    return Version(
+        name=_name(release.model_digest, predictor, scaling),
+        model_digest=release.model_digest,
+        version=release.version,
+        environment=release.environment,
+        storage_uri=storage_uri,
+        predictor=predictor,
+        scaling=scaling,
+    )
+
+
+def elsewhere(version: Version) -> Version:
+    """The same version under another spelling of its address: KServe renames a predictor only when that changes."""
+    uri = version.storage_uri.rstrip("/") + ("" if version.storage_uri.endswith("/") else "/")
+    text = json.dumps(version.predictor).replace(json.dumps(version.storage_uri), json.dumps(uri))
+    predictor = json.loads(text)
+    name = _name(version.model_digest, predictor, version.scaling)
+    return version.model_copy(update={"name": name, "storage_uri": uri, "predictor": predictor})
+
+
+def _predictor(release: Release, storage_uri: str, serving: Serving, settings: KServe) -> dict[str, Any]:
+    arguments = {
+        "--model-dir": _MODEL_DIR,
+        "--model-name": release.model_name,
+        "--manifest-sha256": release.manifest_sha256,
+        "--port": str(PORT),
+        "--max-rows": str(serving.max_rows),
+        **({} if release.threshold is None else {"--threshold": repr(release.threshold)}),
+    }
+    container = {
+        "name": CONTAINER,
+        "image": settings.image or images.reference("serving"),
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python", "-m", "headway.components.serving"],
+        "args": [part for pair in arguments.items() for part in pair],
+        "env": [{"name": "STORAGE_URI", "value": storage_uri}],
+        "ports": [{"containerPort": PORT, "protocol": "TCP"}],
+        # All four: KServe fills in what is left out, but not in a candidate, whose pods would go when it is promoted.
+        "resources": {
+            "requests": {"cpu": settings.resources.cpu, "memory": settings.resources.memory},
+            "limits": {"cpu": settings.resources.max_cpu, "memory": settings.resources.memory},
+        },
+        # Loading may take as long as the rollout waits for it; once up, a pod is asked every few seconds.
+        "startupProbe": _probe("/v2/health/live", period_s=2, failures=max(1, round(serving.start_timeout_s / 2))),
+        "readinessProbe": _probe(f"/v2/models/{release.model_name}/ready", period_s=2, failures=3),
+        "livenessProbe": _probe("/v2/health/live", period_s=10, failures=6),
+        # A gateway goes on sending for a while after a pod was told to end.
+        "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(settings.drain_s)]}}},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }
+    annotations = {DIGEST: release.model_digest}
+    if settings.storage_secret:
+        annotations["serving.kserve.io/storageSecretName"] = settings.storage_secret
+    pod: dict[str, Any] = {
+        "annotations": annotations,
+        "containers": [container],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "terminationGracePeriodSeconds": settings.drain_s + max(5, round(serving.drain_timeout_s)),
+        # Said even if nothing was asked for: what a canary leaves out, it takes from the stable version.
+        "serviceAccountName": settings.service_account or "default",
+        "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
+        "nodeSelector": settings.node_selector,
+        "tolerations": [dict(each) for each in settings.tolerations],
+        "priorityClassName": settings.priority_class,
+        "logger": settings.logger and {"url": settings.logger.url, "mode": settings.logger.mode},
+    }
+    return {key: value for key, value in pod.items() if value}
+
+
+def _scaling(settings: KServe) -> dict[str, Any]:
+    low, high, auto = settings.min_replicas, settings.max_replicas or settings.min_replicas, settings.autoscaling
+    # A pod goes only after its successor is there.
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    scaling: dict[str, Any] = {"minReplicas": low, "maxReplicas": high, "deploymentStrategy": strategy}
+    if auto is None:
+        return scaling
+    if auto.kind == "hpa":
+        return {**scaling, "scaleMetric": auto.metric, "scaleTarget": auto.target_percent}
+    external = {
+        "metric": {"backend": "prometheus", "serverAddress": auto.server, "query": auto.query},
+        "target": {"type": "Value", "value": f"{auto.target:g}"},
+    }
+    return {**scaling, "autoScaling": {"metrics": [{"type": "External", "external": external}]}}
+
+
+def _name(model_digest: str, predictor: Mapping[str, Any], scaling: Mapping[str, Any]) -> str:
+    content = json.dumps([predictor, scaling], sort_keys=True)
+    return f"v{model_digest[:8]}-{hashlib.sha256(content.encode()).hexdigest()[:4]}"
+
+
+def _without_address(version: Version) -> object:
+    text = json.dumps(version.predictor, sort_keys=True)
+    same = text.replace(json.dumps(version.storage_uri), json.dumps(version.storage_uri.rstrip("/")))
+    return version.model_digest, same, version.scaling
+
+
+def _probe(path: str, *, period_s: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": PORT, "scheme": "HTTP"},
+        "periodSeconds": period_s,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }

@@ -1,0 +1,199 @@
+"""By two services: each version is an InferenceService of its own, and a Service of ours picks which has the traffic.
+
+It needs nothing of KServe but a Deployment, so it works on every KServe in Standard mode, whatever its gateway. The
+Service is named as the endpoint, a name that KServe gives to nothing: its own objects are called after the versions.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.kubernetes import FIELD_MANAGER, bearing
+from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE, SERVICE
+from headway.components.deployment.engines import Address
+from headway.components.deployment.kserve import routes
+from headway.components.deployment.kserve.manifest import AUTOSCALER, KSERVE, KSERVE_0_15, service_of_its_own
+from headway.components.deployment.kserve.rules import check
+from headway.components.deployment.kserve.version import Version
+from headway.components.deployment.kserve.watch import Watch
+
+_SERVES = "headway/version"
+_MANAGED_BY = "app.kubernetes.io/managed-by"
+_LAG_S = 10.0
+
+
+class TwoServices:
+    """Moves traffic by the selector of a Service, all of it at once.
+
+    Args:
+        watch: The endpoint.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.cluster = watch.cluster
+        self.endpoint = watch.endpoint
+        self.settings = watch.settings
+
+    def entrance(self) -> Address:
+        """The Service, by its name where that leads to it from here, else by its IP.
+
+        Raises:
+            HeadwayError: `deployment.ingress`.
+        """
+        service = self._entrance()
+        if service is None:
+            raise HeadwayError(
+                "deployment.ingress",
+                f"The Service {self.endpoint}, which leads to the stable version, is gone.",
+                value=self.endpoint,
+                remedy="Find out who deleted it; the next deployment of another model makes it anew.",
+            )
+        name, ip = f"{self.endpoint}.{self.cluster.namespace}.svc", str(service["spec"]["clusterIP"])
+        return Address(f"http://{name if _leads_to(name, ip) else ip}")
+
+    def cannot_split(self, stable: Version) -> str | None:  # noqa: ARG002 - it never can
+        """A Service has one selector."""
+        return "the endpoint has two services, between which all the traffic moves at once"
+
+    def runs(self, version: Version) -> bool:
+        """Whether its InferenceService is there, to stay."""
+        found = self._service(version)
+        return found is not None and "deletionTimestamp" not in found["metadata"]
+
+    def promoted(self, stable: Version, candidate: Version) -> bool:
+        """Whether the Service picks the candidate, and the one before it has been deleted."""
+        return self._picked() == candidate.name and not self.runs(stable)
+
+    def check(self, stable: Version | None, candidate: Version) -> None:
+        """By KServe's rules and by a dry run."""
+        found = self._entrance()
+        if stable is None and found and (found["metadata"].get("labels") or {}).get(_MANAGED_BY) != FIELD_MANAGER:
+            raise HeadwayError(
+                "deployment.not_ours",
+                f"There is a Service {self.endpoint} already, and it is not a deployment of this suite.",
+                value=self.endpoint,
+                remedy="Give the model another name, or delete that Service.",
+            )
+        manifest = self._manifest(candidate)
+        check(manifest)
+        self.cluster.apply(manifest, dry_run=True)
+
+    def start(self, stable: Version | None, candidate: Version) -> None:  # noqa: ARG002 - it stands alone
+        """In full size, as an InferenceService that only the cluster may see and nobody knows."""
+        if not self.runs(candidate):
+            self.watch.wait_gone(candidate)  # one of that name may still be going
+            self.cluster.apply(self._manifest(candidate))
+        self.watch.wait_ready(candidate, pods=int(candidate.scaling["minReplicas"]), dark=True)
+
+    def shift(self, stable: Version, candidate: Version, weight: int) -> None:
+        """Everything or nothing.
+
+        Raises:
+            HeadwayError: `deployment.cannot_split` for any other weight.
+        """
+        if weight not in (0, 100):
+            raise HeadwayError(
+                "deployment.cannot_split",
+                f"{self.endpoint} cannot give a candidate {weight} % of its traffic: {self.cannot_split(stable)}.",
+                value=weight,
+                remedy="Leave out set_weight.",
+            )
+        one, other = (candidate, stable) if weight else (stable, candidate)
+        self._pick(one)
+        if one.model_digest == other.model_digest:
+            time.sleep(max(_LAG_S, self.settings.drain_s))  # their answers do not tell them apart
+        self._observe(one)
+
+    def promote(self, stable: Version | None, candidate: Version) -> None:
+        """Ends the other service once nobody has been sent there for a while."""
+        if stable is None or self._picked() != candidate.name:
+            self._pick(candidate)
+            self._observe(candidate)
+        if stable:
+            time.sleep(self.settings.drain_s)
+            self._end(stable)
+
+    def withdraw(self, stable: Version | None, candidate: Version) -> None:
+        """The traffic first, if it has any; a broken entrance keeps no broken candidate alive."""
+        if self._picked() == candidate.name:
+            if stable is None:
+                self.cluster.delete(SERVICE, self.endpoint)
+            else:
+                with bearing("watching the traffic leave the candidate", ("deployment.weight_not_observed",)):
+                    self.shift(stable, candidate, 0)
+            time.sleep(self.settings.drain_s)
+        self._end(candidate)
+        if stable:
+            self._observe(stable)
+
+    def _entrance(self) -> dict[str, Any] | None:
+        return self.cluster.get(SERVICE, self.endpoint)
+
+    def _picked(self) -> str | None:
+        """The name of the version that the entrance leads to."""
+        annotations = (self._entrance() or {}).get("metadata", {}).get("annotations") or {}
+        return annotations.get(_SERVES)
+
+    def _pick(self, version: Version) -> None:
+        """Lets the entrance lead where the Service leads that KServe made for a version."""
+        made = self.cluster.get(SERVICE, version.named(self.endpoint))
+        if made is None:
+            raise HeadwayError(
+                "deployment.ingress",
+                f"KServe's Service {version.named(self.endpoint)} is gone.",
+                value=version.named(self.endpoint),
+                remedy="Find out who deleted it; KServe's controller makes it anew.",
+            )
+        port = {"name": "http", "port": 80, "protocol": "TCP", "targetPort": made["spec"]["ports"][0]["targetPort"]}
+        entrance = {
+            **SERVICE.head,
+            "metadata": {
+                "name": self.endpoint,
+                "labels": {_MANAGED_BY: FIELD_MANAGER},
+                "annotations": {_SERVES: version.name},
+            },
+            "spec": {"selector": made["spec"]["selector"], "ports": [port]},
+        }
+        self.cluster.apply(entrance)
+
+    def _observe(self, version: Version) -> None:
+        routes.observe(
+            self.entrance(),
+            self.endpoint,
+            candidate=version.model_digest,
+            stable=version.model_digest,
+            weight=100,
+            timeout_s=self.settings.observe_timeout_s,
+        )
+
+    def _service(self, version: Version) -> dict[str, Any] | None:
+        return self.cluster.get(INFERENCE_SERVICE, version.service(self.endpoint))
+
+    def _manifest(self, version: Version) -> dict[str, Any]:
+        words = KSERVE_0_15 if self._is_0_15(version) else KSERVE
+        return service_of_its_own(self.endpoint, version, words)
+
+    def _is_0_15(self, version: Version) -> bool:
+        """KServe 0.15 is known by a class that it refuses: a mode's new name it takes for none, without a word."""
+        probe = service_of_its_own(self.endpoint, version, KSERVE)
+        probe["metadata"]["annotations"][AUTOSCALER] = KSERVE.unscaled
+        try:
+            self.cluster.apply(probe, dry_run=True)
+        except HeadwayError as error:
+            return f"[{KSERVE.unscaled}] is not a supported autoscaler class" in error.message
+        return False
+
+    def _end(self, version: Version) -> None:
+        self.cluster.delete(INFERENCE_SERVICE, version.service(self.endpoint))
+        self.watch.wait_gone(version)
+
+
+def _leads_to(name: str, ip: str) -> bool:
+    try:
+        return ip in {found[4][0] for found in socket.getaddrinfo(name, 80)}
+    except OSError:
+        return False
