@@ -16,6 +16,10 @@ ROOMS = {
     "register_model": "registration",
     "check_verdict": "registration",
     "deploy_model": "deployment",
+    "rollback_deployment": "deployment",
+    "undeploy_model": "deployment",
+    "deployment_status": "deployment",
+    "finish_rollout": "deployment",
     "notify": "alerting",
 }
 """Component to the room that it lives in."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,7 @@ from headway.components._shared.artifacts import MANIFEST, ModelManifest, manife
 from headway.components._shared.config import Config, parse
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State, dump_json
-from headway.components._shared.storage import Storage, open_storage
+from headway.components._shared.storage import Storage, local_folder, open_storage
 from headway.components._shared.verdicts import Verdict, parse_verdict
 
 MARKER = "release.json"
@@ -219,3 +220,15 @@ def _check_files(release_uri: str, folder: Path, expected: str) -> ModelManifest
         return verify_model(folder, expected)
     except HeadwayError as error:
         raise changed_release(release_uri, error.message) from error
+
+
+def verified_manifest(release_uri: str, manifest_sha256: str) -> ModelManifest:
+    """The manifest of a release whose files are as it says; one in a bucket is copied for that and the copy removed.
+
+    Raises:
+        HeadwayError: as `check_release` and `fetch_release`.
+    """
+    if local_folder(release_uri) is not None:
+        return read_manifest(check_release(release_uri, manifest_sha256=manifest_sha256))
+    with tempfile.TemporaryDirectory(prefix="headway-release-") as scratch:
+        return fetch_release(release_uri, Path(scratch) / "model", manifest_sha256=manifest_sha256)

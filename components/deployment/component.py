@@ -70,3 +70,133 @@ def deploy_model(
         tracking_uri=tracking_uri,
         state_uri=state_uri,
     )
+
+
+@component(image="tabular")
+def rollback_deployment(
+    deployment: Output[Artifact],
+    report: Output[HTML],
+    model_name: str,
+    reason: str,
+    to_digest: Optional[str] = None,
+    engine: str = "auto",
+    serving: dict[str, Any] = {},
+    tracking_uri: str = "auto",
+    state_uri: Optional[str] = None,
+) -> None:
+    """Gives the traffic back to a release that had it before, checked as any candidate is, without a lost request.
+
+    It runs with the settings and the image that it had then, answers its golden rows first, and becomes champion of the
+    registry again. The release that has to go is marked: deploy_model refuses it from then on, whichever run brings it,
+    until a rollback takes it by `to_digest`. A rollout that was left behind is taken back first.
+
+    Args:
+        model_name: The endpoint.
+        reason: Why; kept in the endpoint's history and in the audit trail.
+        to_digest: The first characters of the model digest to go back to, one of the last ten (deployment_status);
+            by default the newest one before this that nobody rolled back.
+        engine: As at deploy_model.
+        serving: Settings that replace those that the release had then, such as `{"kserve": {...}}`; without `rollout`
+            all the traffic moves at once after the checks. Where the endpoint is in another namespace than the step:
+            `{"kserve": {"namespace": ...}}`, whose other fields are then the defaults.
+        tracking_uri: As at deploy_model.
+        state_uri: As at deploy_model.
+
+    Returns:
+        deployment: JSON as of deploy_model, with the outcome `rolled_back` or `unchanged`.
+        report: The steps as a timeline, the evidence and the decision.
+    """
+    from headway.components.deployment.rollback import rollback
+
+    rollback(
+        deployment,
+        report,
+        model_name=model_name,
+        reason=reason,
+        to_digest=to_digest,
+        engine=engine,
+        serving=serving,
+        tracking_uri=tracking_uri,
+        state_uri=state_uri,
+    )
+
+
+@component(image="tabular")
+def undeploy_model(
+    before: Output[Artifact],
+    model_name: str,
+    engine: str = "auto",
+    serving: dict[str, Any] = {},
+    state_uri: Optional[str] = None,
+) -> None:
+    """Ends everything that serves an endpoint, a rollout that is left included, and forgets its history.
+
+    Releases, registry and audit trail stay. Again, or where nothing serves: succeeds and changes nothing.
+
+    Args:
+        model_name: The endpoint.
+        engine: As at deploy_model.
+        serving: As at deploy_model; only the place matters.
+        state_uri: As at deploy_model.
+
+    Returns:
+        before: JSON as of deployment_status: how the endpoint was.
+    """
+    from headway.components.deployment.undeploy import undeploy
+
+    undeploy(before, model_name=model_name, engine=engine, serving=serving, state_uri=state_uri)
+
+
+@component(image="tabular")
+def deployment_status(
+    status: Output[Artifact],
+    model_name: Optional[str] = None,
+    engine: str = "auto",
+    serving: dict[str, Any] = {},
+    must_serve: bool = False,
+    state_uri: Optional[str] = None,
+) -> None:
+    """Tells how an endpoint is: by its processes or pods, and by what its address answers. Changes nothing.
+
+    Args:
+        model_name: The endpoint; by default every endpoint of the place.
+        engine: As at deploy_model.
+        serving: As at deploy_model; only the place matters.
+        must_serve: Whether the step fails where an endpoint is neither `serving` nor `degraded`.
+        state_uri: As at deploy_model.
+
+    Returns:
+        status: JSON with, for each endpoint, its state (`serving`; `degraded`: it answers, and something is wrong;
+            `down`; `stopped` on purpose; `absent`) and why, its address, the stable version and the candidate with
+            their pods, the rollout that is under way, and what had the traffic before.
+    """
+    from headway.components.deployment.inspect import inspect
+
+    inspect(status, model_name=model_name, engine=engine, serving=serving, must_serve=must_serve, state_uri=state_uri)
+
+
+@component(image="tabular")
+def finish_rollout(
+    status: Output[Artifact],
+    model_name: str,
+    engine: str = "auto",
+    serving: dict[str, Any] = {},
+    state_uri: Optional[str] = None,
+) -> None:
+    """Takes back what a rollout left whose step vanished: past its deadline, or in the middle of its rollback.
+
+    Before the deadline a rollout is left alone, so that its step may be run again and go on; so is one that a step is
+    at work on. The stable version gets all the traffic and is seen to answer before the candidate ends.
+
+    Args:
+        model_name: The endpoint.
+        engine: As at deploy_model.
+        serving: As at deploy_model; only the place matters.
+        state_uri: As at deploy_model.
+
+    Returns:
+        status: JSON as of deployment_status, after that.
+    """
+    from headway.components.deployment.keeper import finish
+
+    finish(status, model_name=model_name, engine=engine, serving=serving, state_uri=state_uri)

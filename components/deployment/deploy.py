@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 from headway.components._shared import tracking
-from headway.components._shared.artifacts import Artifact, ModelManifest, describe, read_manifest
-from headway.components._shared.audit import record_event, verify_events
+from headway.components._shared.artifacts import Artifact, ModelManifest
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.releases import check_release, fetch_release, release_verdict
+from headway.components._shared.releases import release_verdict, verified_manifest
 from headway.components._shared.state import State
-from headway.components._shared.steps import decided, keep_report, step
-from headway.components._shared.storage import local_folder
+from headway.components._shared.steps import step
 from headway.components._shared.tracking import Registration, registered_name
 from headway.components._shared.verdicts import Verdict, read_verdict
+from headway.components.deployment.bookkeeping import (
+    carry_out,
+    evidence,
+    keep_event,
+    last_event,
+    need_state,
+    show,
+    tell,
+)
 from headway.components.deployment.checks import Golden
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Release, choose_engine
 from headway.components.deployment.golden import keep_golden
-from headway.components.deployment.record import Deployment, Outcome, write_deployment
-from headway.components.deployment.report import write_report
+from headway.components.deployment.record import Deployment
 from headway.components.deployment.rollout import Rollout
 
 
@@ -50,33 +53,11 @@ def deploy(
     _require_same_model(registered, judged, registered_name(model_name, environment))
     closed = _closed_door(registered, judged)
     if closed is not None:
-        result = _about(registered, outcome="refused", reason=closed)
-        write_report(result, report.path)
-        keep_report(report.path)
+        result = _refused(registered, closed)
+        show(result, report)
     else:
-        result = _deploy(registered, judged, golden, report, settings, engine, tracking_uri, _state(state_uri))
-    write_deployment(result, deployment.path)
-    describe(
-        deployment,
-        outcome=result.outcome,
-        decision=result.reason,
-        model_digest=result.model_digest,
-        version=result.version,
-        endpoint=result.endpoint,
-    )
-    decided(
-        f"{result.outcome}: {result.reason}" + (f"; {result.endpoint}" if result.endpoint else ""),
-        outcome=result.outcome,
-        reason=result.reason,
-        engine=result.engine,
-        engine_reason=result.engine_reason,
-        endpoint=result.endpoint,
-        example_request=result.example_request,
-        model_digest=result.model_digest,
-        version=result.version,
-        previous_digest=result.previous_digest,
-        checks=[check.model_dump(mode="json") for check in result.checks],
-    )
+        result = _deploy(registered, judged, golden, report, settings, engine, tracking_uri, need_state(state_uri))
+    tell(result, deployment)
     return result
 
 
@@ -95,40 +76,32 @@ def _deploy(
     release, manifest = _release(state, registered, judged)
     dataset = _golden(golden, judged)
     rows = Golden(dataset.read(), manifest)
-    rollout = Rollout(place, release, rows, keep_golden(state, release, dataset), settings)
-
-    def result(outcome: Outcome, reason: str) -> Deployment:
-        return _about(
-            registered,
-            outcome=outcome,
-            reason=reason,
-            engine=place.name,
-            engine_reason=why,
-            endpoint=rollout.entrance.url if rollout.entrance else None,
-            headers=dict(rollout.entrance.headers) if rollout.entrance else {},
-            previous_digest=place.previous(),
-            checks=tuple(rollout.timeline.checks),
-            phases=tuple(rollout.timeline.phases),
-            example_request=rollout.example_request(),
-        )
-
     with place.deploying():
-        try:
-            rollout.run()
-        except HeadwayError as error:
-            failed = result("failed", error.message)
-            write_report(failed, report.path)
-            keep_report(report.path)
-            _record_event(state, failed, "deployment_failed", code=error.code)
-            raise
-        done = result("deployed" if rollout.deployed else "unchanged", rollout.reason)
-        write_report(done, report.path)
-        keep_report(report.path)
-        tracking.promote(registered, state, tracking_uri=tracking_uri, evidence=_evidence(done))
+        known = place.history().of(release.model_digest)
+        if known and known.rolled_back:
+            why_not = f"it was rolled back at {known.until}: {known.rolled_back}; rollback_deployment brings it back"
+            result = _refused(registered, why_not)
+            show(result, report)
+            return result
+        rollout = Rollout(place, release, rows, keep_golden(state, release, dataset), settings)
+        result = carry_out(rollout, why, report, state, done="deployed")
+        tracking.promote(registered, state, tracking_uri=tracking_uri, evidence=evidence(result))
         # Also when unchanged: an earlier try may have been killed after the traffic had moved.
-        if rollout.deployed or _last_deployed(state, done.model_name) != done.model_digest:
-            _record_event(state, done, "deployed")
-    return done
+        last = last_event(state, result.model_name, "deployed", "rolled_back")
+        if rollout.deployed or last is None or last["model_digest"] != result.model_digest:
+            keep_event(state, result, "deployed")
+    return result
+
+
+def _refused(registered: Registration, reason: str) -> Deployment:
+    return Deployment(
+        outcome="refused",
+        reason=reason,
+        model_name=registered.model_name,
+        environment=registered.environment,
+        model_digest=registered.model_digest,
+        version=registered.version,
+    )
 
 
 def _require_same_model(registered: Registration, verdict: Verdict, name: str) -> None:
@@ -158,20 +131,10 @@ def _closed_door(registered: Registration, verdict: Verdict) -> str | None:
     return None
 
 
-def _state(state_uri: str | None) -> State:
-    if not state_uri:
-        raise HeadwayError(
-            "deployment.state_missing",
-            "There is no state folder, and models are served from its releases only.",
-            remedy="Give deploy_model the state_uri that register_model had.",
-        )
-    return State(state_uri)
-
-
 def _release(state: State, registered: Registration, verdict: Verdict) -> tuple[Release, ModelManifest]:
     """The released model, checked file by file against what was registered and against a verdict that blessed it."""
     uri = state.uri_of(state.release_key(registered.model_name, registered.model_digest))
-    manifest = _checked(uri, registered.manifest_sha256)
+    manifest = verified_manifest(uri, registered.manifest_sha256)
     # Training again may give the same model in other bytes: the release then has the verdict of the first time.
     first = release_verdict(uri)
     if not first.blessed or registered.manifest_sha256 not in (verdict.manifest_sha256, first.manifest_sha256):
@@ -193,14 +156,6 @@ def _release(state: State, registered: Registration, verdict: Verdict) -> tuple[
     return release, manifest
 
 
-def _checked(uri: str, manifest_sha256: str) -> ModelManifest:
-    """The manifest of a release whose files are as it says; one in a bucket is copied for that and the copy removed."""
-    if local_folder(uri) is not None:
-        return read_manifest(check_release(uri, manifest_sha256=manifest_sha256))
-    with tempfile.TemporaryDirectory(prefix="headway-release-") as scratch:
-        return fetch_release(uri, Path(scratch) / "model", manifest_sha256=manifest_sha256)
-
-
 def _golden(golden: Artifact, verdict: Verdict) -> Dataset:
     dataset = open_dataset(golden.path)
     if dataset.fingerprint != verdict.golden_fingerprint:
@@ -211,33 +166,3 @@ def _golden(golden: Artifact, verdict: Verdict) -> Dataset:
             remedy="Pass verdict and golden of one and the same evaluate_model.",
         )
     return dataset
-
-
-def _about(registered: Registration, **fields: Any) -> Deployment:
-    return Deployment(
-        model_name=registered.model_name,
-        environment=registered.environment,
-        model_digest=registered.model_digest,
-        version=registered.version,
-        **fields,
-    )
-
-
-def _last_deployed(state: State, model_name: str) -> object:
-    """Digest that the audit trail says was deployed last."""
-    events = [event for event in verify_events(state, model_name) if event["action"] == "deployed"]
-    return events[-1]["model_digest"] if events else None
-
-
-def _record_event(state: State, deployment: Deployment, action: str, **more: object) -> None:
-    evidence = {**_evidence(deployment), "reason": deployment.reason, **more}
-    record_event(state, deployment.model_name, action, model_digest=deployment.model_digest, evidence=evidence)
-
-
-def _evidence(deployment: Deployment) -> dict[str, object]:
-    return {
-        "endpoint": deployment.endpoint,
-        "engine": deployment.engine,
-        "environment": deployment.environment,
-        "checks": [check.model_dump(mode="json") for check in deployment.checks],
-    }

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from headway.components._shared.config import Config
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import in_cluster
 from headway.components.deployment.config import Serving
+from headway.components.deployment.memory import History, Progress
 
 
 @dataclass(frozen=True)
@@ -66,31 +67,41 @@ class Deployed:
     revived: bool = False
 
 
-class Progress(Config):
-    """How far a rollout has come; kept with the endpoint, so that another step can finish what a vanished one left.
+class Running(Config):
+    """A version that is there.
 
     Attributes:
-        release: What is rolled out, the fields of `Release`.
-        serving: The parameter `serving` that it was asked for with.
-        golden_uri: Where its golden rows are kept.
-        stable_digest: What had the traffic before; None for the first deployment.
-        begun: When the rollout began; its deadline counts from there.
-        step: Number of the rollout step that is under way, from 0.
-        step_begun: When that step began.
-        weight: Share of the traffic in percent that the candidate was given last.
-        failure: Why it is being rolled back; None while it goes forward.
+        model_digest: The model.
+        version: Version in the registry.
+        environment: dev, staging or prod.
+        ready: Pods or processes of it that are ready.
+        wanted: Pods or processes that should be.
+        weight: Share of the traffic in percent.
+        problem: What is wrong with it; None when nothing is.
     """
 
-    schema_version: Literal[1] = 1
-    release: dict[str, str | float | None]
-    serving: dict[str, Any]
-    golden_uri: str
-    stable_digest: str | None
-    begun: str
-    step: int = 0
-    step_begun: str
-    weight: int = 0
-    failure: str | None = None
+    model_digest: str
+    version: str | None
+    environment: str
+    ready: int
+    wanted: int
+    weight: int
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What runs of an endpoint.
+
+    Attributes:
+        stable: What has the traffic; None where nothing was ever deployed, or it was removed.
+        candidate: What runs beside it.
+        stopped: Whether somebody stopped it on purpose.
+    """
+
+    stable: Running | None
+    candidate: Running | None = None
+    stopped: bool = False
 
 
 class Engine(Protocol):
@@ -156,8 +167,23 @@ class Engine(Protocol):
     def why_failed(self, candidate: Deployed) -> HeadwayError | None:
         """What is wrong with a candidate by its processes or pods; None while nothing is."""
 
-    def previous(self) -> str | None:
-        """Digest of the release before the one that has the traffic, to roll back to."""
+    def names(self) -> list[str]:
+        """Every endpoint of this place, not only this one."""
+
+    def look(self) -> Look:
+        """What runs, as processes or pods show it; changes nothing, and needs no lock."""
+
+    def remove(self) -> None:
+        """Ends everything that serves the endpoint and forgets it; safe to call again."""
+
+    def settings(self) -> dict[str, Any]:
+        """The parameter `serving` with what may be another on another day said, such as the image."""
+
+    def history(self) -> History:
+        """What `remember` kept last."""
+
+    def remember(self, history: History) -> None:
+        """Keeps what has and had the traffic with the endpoint."""
 
     def progress(self) -> Progress | None:
         """What `note` kept last."""
@@ -181,7 +207,7 @@ def choose_engine(asked: str, state_uri: str, model_name: str, serving: Serving)
 
         why = "asked for" if asked == "kserve" else "auto: the step runs in a cluster"
         return KServeEngine(state_uri, model_name, serving), why
-    from headway.components.deployment.local import LocalEngine
+    from headway.components.deployment.local.engine import LocalEngine
 
     why = "asked for" if asked == "local" else "auto: the step runs on a machine, not in a cluster"
     return LocalEngine(state_uri, model_name, serving), why

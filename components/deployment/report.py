@@ -9,12 +9,18 @@ from headway.components.deployment.record import Deployment
 
 _TITLES = {
     "deployed": "{name}: a new version has the traffic",
+    "rolled_back": "{name}: an earlier version has the traffic again",
     "unchanged": "{name}: this version has the traffic already",
     "refused": "{name}: not deployed, the door is closed",
     "failed": "{name}: not deployed, the candidate failed",
 }
-_TONES: dict[str, Tone] = {"deployed": "good", "unchanged": "good", "refused": "warn", "failed": "bad"}
-_STATUS = {"deployed": "Deployed", "unchanged": "Unchanged", "refused": "Refused", "failed": "Failed"}
+_TONES: dict[str, Tone] = {
+    "deployed": "good",
+    "rolled_back": "good",
+    "unchanged": "good",
+    "refused": "warn",
+    "failed": "bad",
+}
 
 
 def write_report(deployment: Deployment, path: str | Path) -> None:
@@ -23,7 +29,7 @@ def write_report(deployment: Deployment, path: str | Path) -> None:
         title=_TITLES[deployment.outcome].format(name=deployment.model_name),
         lead=f"{deployment.reason[:1].upper()}{deployment.reason[1:]}.".replace("..", "."),
         tone=_TONES[deployment.outcome],
-        status=_STATUS[deployment.outcome],
+        status=deployment.outcome.replace("_", " ").capitalize(),
         kind="Deployment",
         facts={
             "Endpoint": deployment.endpoint,

@@ -12,12 +12,14 @@ import shlex
 import time
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.state import run_id
 from headway.components._shared.times import format_time, now, parse_duration, parse_time
 from headway.components.deployment.analysis import analyse, judgement
 from headway.components.deployment.caller import Caller
 from headway.components.deployment.checks import Golden, failure, golden_rows, run_checks
 from headway.components.deployment.config import Analysis, Serving, Step
-from headway.components.deployment.engines import Address, Deployed, Engine, Progress, Release
+from headway.components.deployment.engines import Address, Deployed, Engine, Release
+from headway.components.deployment.memory import Progress, Served
 from headway.components.deployment.timeline import Timeline
 
 log = logging.getLogger("headway")
@@ -34,6 +36,7 @@ class Rollout:
         golden: Rows with known predictions.
         golden_uri: Where they are kept.
         serving: Limits, and the steps to take.
+        why: Why the stable version has to go, where this takes it out of service.
 
     Attributes:
         entrance: Where callers reach what has the traffic; None until it is known.
@@ -42,8 +45,17 @@ class Rollout:
         timeline: What was done and checked.
     """
 
-    def __init__(self, engine: Engine, release: Release, golden: Golden, golden_uri: str, serving: Serving) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        release: Release,
+        golden: Golden,
+        golden_uri: str,
+        serving: Serving,
+        why: str | None = None,
+    ) -> None:
         self.engine = engine
+        self.why = why
         self.release = release
         self.golden = golden
         self.serving = serving
@@ -72,6 +84,7 @@ class Rollout:
         unchanged = stable is not None and stable.model_digest == digest and stable.as_asked and self._right(stable)
         self._resume_or_clear(unchanged=unchanged)
         if stable and unchanged:
+            self._remember()
             self.entrance = self.engine.entrance()
             self.reason = (
                 "this model had the traffic, but its server had ended; it was started again and answers as it did"
@@ -94,6 +107,7 @@ class Rollout:
             self._roll_back(candidate, cause)
             raise cause from (None if cause is error else error)
         self.engine.note(None)
+        self._remember()
         self.deployed = True
         before = f" from {stable.model_digest[:12]}" if stable and stable.model_digest != digest else ""
         again = "; the endpoint had not been answering" if live.revived else ""
@@ -129,16 +143,25 @@ class Rollout:
         """Goes on with this very rollout where a step was killed in it; whatever else was left is taken back."""
         left, candidate, ours = self.engine.progress(), self.engine.candidate(), self._progress
         same = left is not None and (left.release, left.serving) == (ours.release, ours.serving)
-        if left and same and not unchanged and not left.failure and candidate and not self._late(left):
+        if left and same and not unchanged and not left.failure and candidate and not left.late:
             self._progress = left
             return
-        if candidate:
-            with self.timeline.phase("take back what a step before left") as note:
-                self.engine.withdraw(candidate)
-                why = f"; it was being rolled back: {left.failure}" if left and left.failure else ""
-                note.append(f"{candidate.model_digest[:12]} had been left beside the stable version{why}")
-        if left:
-            self.engine.note(None)
+        take_back(self.engine, self.timeline)
+
+    def _remember(self) -> None:
+        """Notes what has the traffic now, unless that is noted: a step before may have been killed just here."""
+        history, settings = self.engine.history(), self.engine.settings()
+        known = history.of(self.release.model_digest)
+        if known and known.until is None and known.serving == settings:
+            return
+        served = Served(
+            release=dataclasses.asdict(self.release),
+            serving=settings,
+            golden_uri=self._progress.golden_uri,
+            since=format_time(now()),
+            run=run_id(),
+        )
+        self.engine.remember(history.after(served, why=self.why))
 
     def _start(self) -> Deployed:
         with self.timeline.phase("start the candidate") as note:
@@ -210,7 +233,7 @@ class Rollout:
                 analysis,
                 false_alarm=self.plan.false_alarm / sum(step.analysis is not None for step in self.plan.steps),
                 seed=int(self.release.model_digest[:8], 16) + number,
-                go_on=lambda: not self._late(self._progress),
+                go_on=lambda: not self._progress.late,
             )
             self.timeline.checks += [check.model_copy(update={"check": f"{where}: {check.check}"}) for check in checks]
             told = "; ".join(f"{check.check}: {check.value}" for check in checks if not check.passed)
@@ -247,11 +270,8 @@ class Rollout:
                 remedy=f"{error.remedy} Then run the step again: it finishes the rollback.",
             ) from cause
 
-    def _late(self, progress: Progress) -> bool:
-        return now() - parse_time(progress.begun) > parse_duration(self.plan.deadline)
-
     def _require_time(self) -> None:
-        if self._late(self._progress):
+        if self._progress.late:
             raise HeadwayError(
                 "deployment.deadline",
                 f"The rollout that began at {self._progress.begun} did not end within {self.plan.deadline}.",
@@ -262,3 +282,25 @@ class Rollout:
     def _note(self, **changes: object) -> None:
         self._progress = self._progress.model_copy(update=changes)
         self.engine.note(self._progress)
+
+
+def take_back(engine: Engine, timeline: Timeline) -> str | None:
+    """Ends what a rollout left that nobody leads any more; the stable version gets all the traffic.
+
+    Returns:
+        What was left, in a sentence's words; None where nothing was.
+
+    Raises:
+        HeadwayError: as `Engine.withdraw`.
+    """
+    left, candidate = engine.progress(), engine.candidate()
+    told = None
+    if candidate:
+        with timeline.phase("take back what a step before left") as note:
+            engine.withdraw(candidate)
+            why = f"; it was being rolled back: {left.failure}" if left and left.failure else ""
+            told = f"{candidate.model_digest[:12]} had been left beside the stable version{why}"
+            note.append(told)
+    if left:
+        engine.note(None)
+    return told

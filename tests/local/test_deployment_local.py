@@ -328,7 +328,7 @@ def test_two_deployments_at_the_same_time_take_turns(first, second):
         _, said = process.communicate(timeout=200)
         assert process.returncode == 0, said
     endpoint = list_endpoints(str(first.state))[0].endpoint
-    assert {endpoint.current.model_digest, endpoint.previous.model_digest} == {first.digest, second.digest}
+    assert {endpoint.current.model_digest, history_of(first)} == {first.digest, second.digest}
     assert answering(endpoint.url) == endpoint.current.model_digest
     assert no_orphans(first)
 

@@ -15,7 +15,8 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State
 from headway.components.deployment.golden import kept_golden
 from tests.deployment_samples import Delivery, prepare, train_sample
-from tests.rollout_cases import RolloutCases, failed, plan
+from tests.operation_cases import OperationCases
+from tests.rollout_cases import failed, plan
 
 QUICK = {"latency": {"requests": 20, "warm_up": 1, "p50_ms": 10_000, "p99_ms": 60_000}}
 
@@ -50,7 +51,7 @@ def folder_of(delivery):
     return delivery.state / "endpoints" / "flights"
 
 
-class TestRolloutsOnThisMachine(RolloutCases):
+class TestEndpointsOfThisMachine(OperationCases):
     """The cases of every engine."""
 
 

@@ -17,8 +17,8 @@ from headway.components._shared.state import State, checked_model_name, dump_jso
 from headway.components._shared.storage import local_folder
 
 ROUTER = "router"
-# How far a rollout has come, beside the record while there is one.
-ROLLOUT = "rollout.json"
+# What an endpoint remembers of itself, beside its record.
+ROLLOUT, HISTORY = "rollout.json", "history.json"
 _RECORD = "endpoint.json"
 _STOP_GRACE_S = 10.0
 
@@ -60,7 +60,6 @@ class Endpoint(Config):
         port: The address that stays the same over all deployments.
         stopped: Whether someone stopped it on purpose.
         current: What has the traffic.
-        previous: The release before it, to roll back to.
         candidate: What a rollout has started beside it.
         weight: Share of the traffic in percent that the candidate has.
     """
@@ -70,7 +69,6 @@ class Endpoint(Config):
     port: int
     stopped: bool = False
     current: Backend
-    previous: Backend | None = None
     candidate: Backend | None = None
     weight: int = 0
 
@@ -169,7 +167,7 @@ def remove_endpoint(state_uri: str, model_name: str) -> Status:
         found = _stop(state_uri, folder, model_name)
         _record_event(state_uri, found.endpoint, "removed")
         write_endpoint(folder, None)
-        for path in (folder / ROLLOUT, *folder.glob("*.log")):
+        for path in (folder / ROLLOUT, folder / HISTORY, *folder.glob("*.log")):
             path.unlink(missing_ok=True)
     return found
 

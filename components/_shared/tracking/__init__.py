@@ -5,9 +5,8 @@
     promotion = tracking.promote(registration, state)      # registration = tracking.read_registration(path)
 
 It moves the alias `champion` to the registered version. Calling it again changes nothing. What was champion before is
-returned, kept in the version's tag `previous_champion` and in the audit event `promoted`; so a rollback is
-`promote(promotion.previous, state)`, after the previous release has its traffic again, at any later time with
-`tracking.previous_champion(registration, state)`.
+returned, kept in the version's tag `previous_champion` and in the audit event `promoted`. A rollback promotes the
+`registered_version` that has its traffic again.
 """
 
 from __future__ import annotations
@@ -132,6 +131,20 @@ def find_champion(client: Client, model_name: str, environment: str) -> Registra
             remedy="Remove its alias `champion`, or bring it in with adopt_model, evaluate_model and register_model.",
         )
     return found
+
+
+def registered_version(
+    model_name: str, environment: str, version: str | None, state: State, *, tracking_uri: str = "auto"
+) -> Registration | None:
+    """The registration of a version; None where there is none by that number, or `register_model` did not make it."""
+    if version is None:
+        return None
+    client = Client(tracking_address(tracking_uri, state.uri))
+    try:
+        found = client.get_model_version(registered_name(model_name, environment), version)
+    except AbsentError:
+        return None
+    return _registration(client, found, "deployed before")
 
 
 def promote(

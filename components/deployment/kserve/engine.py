@@ -9,19 +9,22 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from typing import Any
 
+from headway.components._shared import images
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster
 from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE
 from headway.components.deployment.config import Serving
-from headway.components.deployment.engines import Address, Deployed, Progress, Release
+from headway.components.deployment.engines import Address, Deployed, Look, Release, Running
 from headway.components.deployment.kserve.config import KServe
-from headway.components.deployment.kserve.lease import HISTORY, EndpointLease, Record
+from headway.components.deployment.kserve.lease import EndpointLease, Record
 from headway.components.deployment.kserve.storage import storage_uri
 from headway.components.deployment.kserve.version import CONTAINER, Version, elsewhere, version_of
 from headway.components.deployment.kserve.watch import Watch
 from headway.components.deployment.kserve.ways.way import Way
 from headway.components.deployment.kserve.ways.weights import Weights
+from headway.components.deployment.memory import History, Progress
 
 log = logging.getLogger("headway")
 
@@ -41,10 +44,10 @@ class KServeEngine:
         self.endpoint = model_name
         self.state_uri = state_uri
         self.serving = serving
-        self.settings = serving.kserve or KServe()
-        self.cluster = Cluster(self.settings.namespace)
+        self.kserve = serving.kserve or KServe()
+        self.cluster = Cluster(self.kserve.namespace)
         self.lease = EndpointLease(self.cluster, model_name, serving.busy_timeout_s)
-        self._watch = Watch(self.cluster, model_name, serving, self.settings)
+        self._watch = Watch(self.cluster, model_name, serving, self.kserve)
         self._way: Way = Weights(self._watch)
 
     @contextlib.contextmanager
@@ -138,11 +141,35 @@ class KServeEngine:
         """What its pods, events and logs say."""
         return self._watch.why(self._running(candidate)[1])
 
-    def previous(self) -> str | None:
-        """Digest of the release before this one."""
+    def names(self) -> list[str]:
+        """The endpoints of the namespace, by their records."""
+        return self.lease.endpoints()
+
+    def look(self) -> Look:
+        """What the record knows, and how its pods are."""
         record = self.lease.read()
-        others = [v.model_digest for v in record.history if not record.stable or not v.same_as(record.stable)]
-        return others[0] if others else None
+        stable, candidate = record.stable, record.candidate
+        return Look(self._seen(stable) if stable else None, self._seen(candidate) if candidate else None)
+
+    def remove(self) -> None:
+        """Ends every version and empties the record."""
+        with self.deploying():
+            record = self.lease.read()
+            self._way.remove([version for version in (record.stable, record.candidate) if version])
+            self.lease.write(Record())
+
+    def settings(self) -> dict[str, Any]:
+        """What was asked for, with the image."""
+        fixed = self.kserve.model_copy(update={"image": self.kserve.image or images.reference("serving")})
+        return self.serving.model_copy(update={"kserve": fixed}).model_dump(mode="json")
+
+    def history(self) -> History:
+        """What `remember` kept last."""
+        return self.lease.read().history
+
+    def remember(self, history: History) -> None:
+        """Keeps it in the endpoint's record."""
+        self.lease.write(self.lease.read().model_copy(update={"history": history}))
 
     def progress(self) -> Progress | None:
         """What was noted last."""
@@ -151,6 +178,19 @@ class KServeEngine:
     def note(self, progress: Progress | None) -> None:
         """Keeps it in the endpoint's record."""
         self.lease.write(self.lease.read().model_copy(update={"progress": progress}))
+
+    def _seen(self, version: Version) -> Running:
+        ready, wanted = self._watch.pods_ready(version)
+        why = self._watch.why(version) if ready < wanted else None
+        return Running(
+            model_digest=version.model_digest,
+            version=version.version,
+            environment=version.environment,
+            ready=ready,
+            wanted=wanted,
+            weight=round(self._way.weight_of(version)),
+            problem=why.message.partition("\n")[0] if why else None,
+        )
 
     def _running(self, candidate: Deployed) -> tuple[Record, Version]:
         """The record, and the candidate in it."""
@@ -165,8 +205,8 @@ class KServeEngine:
         return record, record.candidate
 
     def _version(self, release: Release) -> Version:
-        uri = storage_uri(release.uri, self.state_uri, self.settings.storage_uri)
-        return version_of(release, uri, self.serving, self.settings)
+        uri = storage_uri(release.uri, self.state_uri, self.kserve.storage_uri)
+        return version_of(release, uri, self.serving, self.kserve)
 
     def _as_asked(self, version: Version) -> bool:
         """Whether a version of any release was started with the settings of now."""
@@ -182,7 +222,7 @@ class KServeEngine:
             threshold=None if threshold is None else float(threshold),
             uri="",
         )
-        return version_of(release, version.storage_uri, self.serving, self.settings).same_as(version)
+        return version_of(release, version.storage_uri, self.serving, self.kserve).same_as(version)
 
     def _settle(self) -> None:
         """Brings the record in line with the cluster: a step may have been killed between the two."""
@@ -230,5 +270,4 @@ class KServeEngine:
 
 def _promoted(record: Record) -> Record:
     """The record once the candidate is the stable version."""
-    history = (record.stable, *record.history)[:HISTORY] if record.stable else record.history
-    return record.model_copy(update={"stable": record.candidate, "candidate": None, "history": history})
+    return record.model_copy(update={"stable": record.candidate, "candidate": None})

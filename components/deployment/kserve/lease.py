@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -21,13 +21,13 @@ from headway.components._shared.config import Config, parse
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import OUTAGES, Cluster, bearing
 from headway.components._shared.kubernetes.kinds import LEASE
-from headway.components.deployment.engines import Progress
 from headway.components.deployment.kserve.version import Version
+from headway.components.deployment.memory import History, Progress
 
 log = logging.getLogger("headway")
 
 RECORD = "headway/record"
-HISTORY = 10
+_PREFIX = "headway-"
 _DURATION_S = 20
 _RENEW_S = 5.0
 _POLL_S = 0.5
@@ -39,14 +39,14 @@ class Record(Config):
     Attributes:
         stable: What has the traffic.
         candidate: What runs beside it, or is about to.
-        history: What had the traffic before, the newest first.
+        history: What has and had the traffic.
         progress: Of the rollout that is under way.
     """
 
     schema_version: Literal[1] = 1
     stable: Version | None = None
     candidate: Version | None = None
-    history: tuple[Version, ...] = ()
+    history: History = History()
     progress: Progress | None = None
 
 
@@ -60,18 +60,21 @@ class EndpointLease:
     """
 
     def __init__(self, cluster: Cluster, endpoint: str, patience_s: float) -> None:
-        self.name = f"headway-{endpoint}"
+        self.name = f"{_PREFIX}{endpoint}"
         self._cluster = cluster
         self._endpoint = endpoint
         self._patience_s = patience_s
         self._holder = f"{os.environ.get('HOSTNAME', 'headway')}-{uuid.uuid4().hex[:8]}"
         self._lock = threading.Lock()
 
+    def endpoints(self) -> list[str]:
+        """The endpoints of the namespace that have a record."""
+        names = [lease["metadata"]["name"] for lease in self._cluster.list(LEASE) if _record_of(lease) != Record()]
+        return sorted(name.removeprefix(_PREFIX) for name in names)
+
     def read(self) -> Record:
         """The record; an empty one where there is none."""
-        found = self._cluster.get(LEASE, self.name)
-        text = ((found or {}).get("metadata", {}).get("annotations") or {}).get(RECORD)
-        return parse(Record, json.loads(text), parameter="record") if text else Record()
+        return _record_of(self._cluster.get(LEASE, self.name) or {})
 
     def write(self, record: Record) -> None:
         """Replaces the record; only while the lease is held.
@@ -162,3 +165,8 @@ class EndpointLease:
             value=holder,
             remedy="Let it end; serving.busy_timeout_s is how long to wait for it.",
         )
+
+
+def _record_of(lease: Mapping[str, Any]) -> Record:
+    text = (lease.get("metadata", {}).get("annotations") or {}).get(RECORD)
+    return parse(Record, json.loads(text), parameter="record") if text else Record()

@@ -89,6 +89,12 @@ class Watch:
         found = self.cluster.list(POD, {"app": f"isvc.{version.named(self.endpoint)}"})
         return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
 
+    def pods_ready(self, version: Version) -> tuple[int, int]:
+        """How many pods of a version are ready, and how many its Deployment is to have."""
+        deployment = self.cluster.get(DEPLOYMENT, version.named(self.endpoint)) or {}
+        ready = deployment.get("status", {}).get("readyReplicas", 0)
+        return ready, max(1, deployment.get("spec", {}).get("replicas", 1))
+
     def why(self, version: Version) -> HeadwayError | None:
         pods = self.pods(version)
         about = {pod["metadata"]["name"] for pod in pods} | {self.endpoint, version.service(self.endpoint)}

@@ -52,10 +52,10 @@ class Api:
         return sorted((o.to_dict() for o in found), key=lambda o: (o["metadata"].get("namespace", ""), name_of(o)))
 
     def get(self, kind: str, namespace: str | None, name: str) -> Object | None:
-        """One object, or None."""
+        """One object, or None, also where the cluster does not know the kind: that 404 comes without a Status."""
         try:
             return dict(self._client.get(_resource(kind), name, namespace=namespace).to_dict())
-        except HTTPStatusError as error:  # without the kind, no ApiError but a plain 404
+        except HTTPStatusError as error:
             if error.response.status_code == 404:
                 return None
             raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from headway.components._shared.errors import HeadwayError
@@ -63,6 +64,10 @@ class TwoServices:
         """Whether its InferenceService is there, to stay."""
         found = self._service(version)
         return found is not None and "deletionTimestamp" not in found["metadata"]
+
+    def weight_of(self, version: Version) -> float:
+        """All or nothing."""
+        return 100.0 if self._picked() == version.name else 0.0
 
     def promoted(self, stable: Version, candidate: Version) -> bool:
         """Whether the Service picks the candidate, and the one before it has been deleted."""
@@ -129,6 +134,12 @@ class TwoServices:
         self._end(candidate)
         if stable:
             self._observe(stable)
+
+    def remove(self, versions: Sequence[Version]) -> None:
+        """The entrance first."""
+        self.cluster.delete(SERVICE, self.endpoint)
+        for version in versions:
+            self._end(version)
 
     def _entrance(self) -> dict[str, Any] | None:
         return self.cluster.get(SERVICE, self.endpoint)

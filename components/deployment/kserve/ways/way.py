@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from headway.components.deployment.engines import Address
@@ -22,6 +23,9 @@ class Way(Protocol):
 
     def runs(self, version: Version) -> bool:
         """Whether the endpoint has this version, ready or not."""
+
+    def weight_of(self, version: Version) -> float:
+        """The percentage of the traffic that a version is to have."""
 
     def promoted(self, stable: Version, candidate: Version) -> bool:
         """Whether the candidate has the traffic and the version before it is gone."""
@@ -44,3 +48,6 @@ class Way(Protocol):
 
     def withdraw(self, stable: Version | None, candidate: Version) -> None:
         """Gives the traffic back, sees that it went, and ends the candidate; also one that was never started."""
+
+    def remove(self, versions: Sequence[Version]) -> None:
+        """Ends these versions, which are all there are, and the way to them."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from headway.components._shared.errors import HeadwayError
@@ -71,6 +72,11 @@ class Weights:
         named = [spec.get("predictor") or {}, *(canary["predictor"] for canary in spec.get("canary") or ())]
         return version.name in [predictor.get("name") for predictor in named]
 
+    def weight_of(self, version: Version) -> float:
+        """By the route."""
+        route = self._route()
+        return routes.weights(route).get(version.named(self.endpoint), 0.0) if route else 0.0
+
     def promoted(self, stable: Version, candidate: Version) -> bool:  # noqa: ARG002 - its place is the candidate's
         """Whether the candidate is the service's predictor."""
         return candidate.name == (self._spec().get("predictor") or {}).get("name")
@@ -116,7 +122,7 @@ class Weights:
         if stable is None:
             self.cluster.delete(INFERENCE_SERVICE, self.endpoint)
         elif self.runs(candidate):
-            if self._weight_of(candidate):
+            if self.weight_of(candidate):
                 # A broken gateway must not keep a broken candidate alive.
                 with bearing(
                     "watching the traffic leave the candidate", ("deployment.ingress", "deployment.weight_not_observed")
@@ -127,6 +133,12 @@ class Weights:
         self.watch.wait_gone(candidate)
         if stable:
             self._wait_weight(stable, stable, 100)
+
+    def remove(self, versions: Sequence[Version]) -> None:
+        """The service with both of them."""
+        self.cluster.delete(INFERENCE_SERVICE, self.endpoint)
+        for version in versions:
+            self.watch.wait_gone(version)
 
     def _manifest(self, stable: Version | None, candidate: Version, weight: int = 0) -> dict[str, Any]:
         if stable is None:
@@ -145,10 +157,6 @@ class Weights:
 
     def _route(self) -> dict[str, Any] | None:
         return self.cluster.get(HTTP_ROUTE, self.endpoint)
-
-    def _weight_of(self, version: Version) -> float:
-        route = self._route()
-        return routes.weights(route).get(version.named(self.endpoint), 0.0) if route else 0.0
 
     def _prove_split(self, candidate: Version) -> None:
         """A route that names the candidate, without traffic yet, is the first proof that this KServe moves weights."""

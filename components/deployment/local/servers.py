@@ -61,7 +61,7 @@ class Servers:
         if processes.pid_of(self.folder, ROUTER) or address is None:
             return
         arguments = ["--folder", str(self.folder), "--fd", str(address.fileno())]
-        module = "headway.components.deployment.router"
+        module = "headway.components.deployment.local.router"
         processes.start_detached(module, arguments, self.folder, ROUTER, fds=[address.fileno()])
 
     def wait_for(self, url: str, right: Callable[[str], bool], process: str) -> None:

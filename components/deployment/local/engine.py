@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import socket
 from collections.abc import Iterator
+from typing import Any
 
-from headway.components._shared.config import parse
 from headway.components._shared.endpoints import (
-    ROLLOUT,
     ROUTER,
     Backend,
     Endpoint,
     deploying,
     endpoint_folder,
     endpoint_status,
+    list_endpoints,
     processes,
     read_endpoint,
+    remove_endpoint,
     write_endpoint,
 )
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.state import dump_json
 from headway.components.deployment.config import Serving
-from headway.components.deployment.engines import Address, Deployed, Progress, Release
-from headway.components.deployment.servers import Servers
+from headway.components.deployment.engines import Address, Deployed, Look, Release, Running
+from headway.components.deployment.local.memory import Memory
+from headway.components.deployment.local.servers import Servers
 
 log = logging.getLogger("headway")
 
 
-class LocalEngine:
+class LocalEngine(Memory):
     """Serves on this machine.
 
     Args:
@@ -42,7 +42,8 @@ class LocalEngine:
     name = "local"
 
     def __init__(self, state_uri: str, model_name: str, serving: Serving) -> None:
-        self.folder = endpoint_folder(state_uri, model_name)
+        super().__init__(endpoint_folder(state_uri, model_name))
+        self.state_uri = state_uri
         self.model_name = model_name
         self.serving = serving
         releases = self.folder.parents[1] / "releases" / model_name
@@ -71,7 +72,8 @@ class LocalEngine:
 
     def entrance(self) -> Address:
         """The router."""
-        return Address(f"http://127.0.0.1:{self._port}")
+        record = read_endpoint(self.folder)
+        return Address(f"http://127.0.0.1:{self._port or (record.port if record else 0)}")
 
     def cannot_split(self) -> str | None:
         """The router splits by weights."""
@@ -152,8 +154,7 @@ class LocalEngine:
             HeadwayError: `deployment.server_slow`, `deployment.server_died`: it does not; stable is back.
         """
         before, backend = read_endpoint(self.folder), self._backends[candidate.address.url]
-        older = before and (before.previous if before.current.model_digest == backend.model_digest else before.current)
-        record = Endpoint(model_name=self.model_name, port=self._port, current=backend, previous=older)
+        record = Endpoint(model_name=self.model_name, port=self._port, current=backend)
         write_endpoint(self.folder, record)
         try:
             self._wait_for_entrance(record)
@@ -185,24 +186,42 @@ class LocalEngine:
         process = self._backends[candidate.address.url].process
         return None if processes.pid_of(self.folder, process) else self.servers.died(process)
 
-    def previous(self) -> str | None:
-        """Digest of the release before this one."""
-        record = read_endpoint(self.folder)
-        return record.previous.model_digest if record and record.previous else None
+    def names(self) -> list[str]:
+        """The endpoints of the state folder."""
+        return [status.endpoint.model_name for status in list_endpoints(self.state_uri)]
 
-    def progress(self) -> Progress | None:
-        """What `note` kept last."""
-        path = self.folder / ROLLOUT
-        return parse(Progress, json.loads(path.read_bytes()), parameter=ROLLOUT) if path.is_file() else None
+    def look(self) -> Look:
+        """Which processes live."""
+        found = endpoint_status(self.folder)
+        if found is None:
+            return Look(stable=None)
+        record = found.endpoint
+        dead = found.log.stem if found.log and found.state == "dead" else None
+        problem = f"its process {dead} ended by itself; the end of its log is in {found.log}" if dead else None
+        return Look(
+            stable=self._seen(record.current, 100 - record.weight, problem),
+            candidate=self._seen(record.candidate, record.weight) if record.candidate else None,
+            stopped=found.state == "stopped",
+        )
 
-    def note(self, progress: Progress | None) -> None:
-        """Keeps it in a file beside the endpoint's record."""
-        path, aside = self.folder / ROLLOUT, self.folder / f".aside-{ROLLOUT}"
-        if progress is None:
-            path.unlink(missing_ok=True)
-            return
-        aside.write_bytes(dump_json(progress.model_dump(mode="json")))
-        aside.replace(path)
+    def remove(self) -> None:
+        """Ends the processes and forgets the address."""
+        remove_endpoint(self.state_uri, self.model_name)
+
+    def settings(self) -> dict[str, Any]:
+        """What was asked for; a laptop has one environment."""
+        return self.serving.model_dump(mode="json")
+
+    def _seen(self, backend: Backend, weight: int, problem: str | None = None) -> Running:
+        return Running(
+            model_digest=backend.model_digest,
+            version=backend.version,
+            environment=backend.environment,
+            ready=int(processes.pid_of(self.folder, backend.process) is not None),
+            wanted=1,
+            weight=weight,
+            problem=problem,
+        )
 
     def _running(self) -> Endpoint | None:
         """The record, unless the endpoint was stopped on purpose."""

@@ -91,7 +91,7 @@ def _refusal(status: int, code: str, message: str) -> web.Response:
 
 def main() -> None:
     """Routes on a socket that was bound by the deployment, until SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m headway.components.deployment.router", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m headway.components.deployment.local.router", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="the endpoint's folder")
     parser.add_argument("--fd", type=int, required=True, help="the bound socket")
     options = parser.parse_args()

@@ -1,0 +1,1 @@
+"""The engine `local`: model servers as processes of this machine, behind a router that keeps their common address."""
