@@ -37,6 +37,10 @@ STEPS: dict[str, tuple[Size, bool]] = {
     "resolve_champion": (SMALL, False),
     "register_model": (SMALL, False),
     "deploy_model": (SMALL, False),
+    "rollback_deployment": (SMALL, False),
+    "undeploy_model": (SMALL, False),
+    "deployment_status": (SMALL, False),
+    "finish_rollout": (SMALL, False),
     "notify": (SMALL, False),
 }
 

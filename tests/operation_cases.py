@@ -164,7 +164,7 @@ def kept(delivery: Delivery, **arguments: Any) -> dict[str, Any]:
     given = where(delivery)
     given["serving"] = {**given["serving"], **arguments.get("serving", {})}
     finish(output, **given)
-    return dict(output.metadata)
+    return {**output.metadata, "state": read(delivery, "kept.json")["endpoints"][0]["state"]}
 
 
 def status(delivery: Delivery, **arguments: Any) -> EndpointStatus:

@@ -38,7 +38,7 @@ def finish(
         record_event(state, model_name, "rollout_taken_back", model_digest=digest, evidence=about)
     found = status_of(place, model_name)
     write_status([found], status.path)
-    describe(status, outcome=outcome, decision=told, state=found.state)
+    describe(status, outcome=outcome, decision=told)
     decided(f"{outcome}: {told}", outcome=outcome, state=found.state, engine=place.name, engine_reason=why)
     return found
 

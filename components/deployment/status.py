@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from headway.components._shared.config import Config
+from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import dump_json
 from headway.components._shared.times import format_time
 from headway.components.deployment.caller import Answer, Caller
-from headway.components.deployment.engines import Engine, Look, Running
+from headway.components.deployment.engines import Address, Engine, Look, Running
 from headway.components.deployment.memory import History, Progress
 
 State = Literal["serving", "degraded", "down", "stopped", "absent"]
@@ -67,16 +68,17 @@ class EndpointStatus(Config):
 
 def status_of(engine: Engine, model_name: str) -> EndpointStatus:
     """How an endpoint is, by its processes or pods and by what its address answers; changes nothing."""
-    found, left, address = engine.look(), engine.progress(), None
-    if found.stable is None and found.candidate is None:
-        state, told = "absent", "nothing of that name is deployed here"
+    found, left = engine.look(), engine.progress()
+    address, unreachable = _entrance(engine) if found.stable else (None, None)
+    if found.stable is None:
+        first = "its first version has not been given any traffic yet"
+        state, told = ("down", first) if found.candidate else ("absent", "nothing of that name is deployed here")
     elif found.stopped:
         state, told = "stopped", "somebody stopped it"
-    elif found.stable is None:
-        state, told = "down", "its first version has not been given any traffic yet"
+    elif address is None:
+        state, told = "down", str(unreachable)
     else:
-        address = engine.entrance()
-        state, told = _judged(found, Caller(address, model_name).ready(), left)
+        state, told = _judged(found, found.stable, Caller(address, model_name).ready(), left)
     return EndpointStatus(
         model_name=model_name,
         engine=engine.name,
@@ -91,17 +93,26 @@ def status_of(engine: Engine, model_name: str) -> EndpointStatus:
     )
 
 
-def _judged(found: Look, answer: Answer, left: Progress | None) -> tuple[State, str]:
-    assert found.stable is not None
-    expected = {v.model_digest for v in (found.stable, found.candidate) if v and v.weight}
+def _entrance(engine: Engine) -> tuple[Address | None, str | None]:
+    """The address, or why there is none."""
+    try:
+        return engine.entrance(), None
+    except HeadwayError as error:
+        if not error.code.startswith("deployment."):
+            raise
+        return None, error.message
+
+
+def _judged(found: Look, stable: Running, answer: Answer, left: Progress | None) -> tuple[State, str]:
+    expected = {v.model_digest for v in (stable, found.candidate) if v and v.weight}
     if answer.status != 200 or answer.model_digest not in expected:
         said = f"status {answer.status}" if answer.status else "no answer"
         if answer.status == 200:
             said = f"model {(answer.model_digest or 'without a digest')[:12]}"
-        return "down", found.stable.problem or f"its address gives {said}"
-    problems = [v.problem for v in (found.stable, found.candidate) if v and v.problem]
-    if found.stable.ready < found.stable.wanted:
-        problems.append(f"{found.stable.ready} of {found.stable.wanted} pods are ready")
+        return "down", stable.problem or f"its address gives {said}"
+    problems = [v.problem for v in (stable, found.candidate) if v and v.problem]
+    if stable.ready < stable.wanted:
+        problems.append(f"{stable.ready} of {stable.wanted} pods are ready")
     if left and left.late:
         problems.append(f"the rollout of {str(left.release['model_digest'])[:12]} was not finished in time")
     if problems:

@@ -31,6 +31,8 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
 from headway.components._shared.state import State
 from headway.components._shared.tracking.client import Client, tracking_address
+from headway.components.deployment.config import Serving
+from headway.components.deployment.local.engine import LocalEngine
 from headway.pipelines.cli.endpoint import endpoint_command
 from tests.deployment_samples import PLANTED, Delivery, Load, ask, broken_model, flights, prepare, train_sample
 
@@ -328,7 +330,8 @@ def test_two_deployments_at_the_same_time_take_turns(first, second):
         _, said = process.communicate(timeout=200)
         assert process.returncode == 0, said
     endpoint = list_endpoints(str(first.state))[0].endpoint
-    assert {endpoint.current.model_digest, history_of(first)} == {first.digest, second.digest}
+    history = LocalEngine(str(first.state), "flights", Serving()).history()
+    assert {served.model_digest for served in history.served} == {first.digest, second.digest}
     assert answering(endpoint.url) == endpoint.current.model_digest
     assert no_orphans(first)
 
@@ -405,7 +408,7 @@ def endpoint(delivery, *arguments):
 def test_endpoints_are_listed_and_stopped_from_the_command_line(first):
     result = first.deploy()
     listed = endpoint(first, "list").output
-    assert re.search(rf"flights +serving +{result.endpoint} +{first.digest[:12]} +dev 1 +-", listed)
+    assert re.search(rf"flights +serving +{result.endpoint} +{first.digest[:12]} +dev 1 +100 % +-", listed)
     assert CliRunner().invoke(endpoint_command, ["list", "--state", str(first.state)]).output == listed
     assert endpoint(first, "stop", "flights").output == f"stopped flights at {result.endpoint}\n"
     assert " stopped " in endpoint(first, "list").output
@@ -425,8 +428,9 @@ def test_an_endpoint_that_died_is_listed_with_its_log_and_can_be_stopped(first):
     server = read_endpoint(folder_of(first)).current.process
     kill(first, server)
     listed = endpoint(first, "list").output
-    assert re.search(r"flights +dead +http", listed)
-    assert f"flights died; its log: {folder_of(first) / server}.log. Delivering again starts it." in listed
+    assert re.search(r"flights +down +http", listed)
+    assert f"flights is down: its process {server} ended by itself" in listed
+    assert f"the end of its log is in {folder_of(first) / server}.log" in listed
     assert endpoint(first, "stop", "flights").output == f"flights at {url} had died; it is stopped now\n"
     assert processes.living(folder_of(first)) == []
 

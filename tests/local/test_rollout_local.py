@@ -67,7 +67,7 @@ def test_a_candidate_that_dies_with_most_of_the_traffic_costs_no_request(first, 
 
     killer = threading.Thread(target=kill_candidate)
     killer.start()
-    with RolloutCases().load(before) as load:
+    with OperationCases().load(before) as load:
         error = failed(second)
     killer.join()
     assert error.code == "deployment.server_died"

@@ -24,6 +24,7 @@ from headway.components.deployment.kserve.reasons import Evidence, reason
 from headway.components.deployment.kserve.rules import broken_rules, check, storage_uri_of
 from headway.components.deployment.kserve.storage import storage_uri
 from headway.components.deployment.kserve.version import elsewhere, version_of
+from headway.components.deployment.memory import History, Served
 
 A, B = "a" * 64, "b" * 64
 
@@ -404,5 +405,6 @@ def test_a_server_that_its_probe_kills_again_and_again_is_told_apart_from_one_th
 
 
 def test_a_record_is_read_as_it_was_written():
-    record = Record(stable=version(), candidate=version(B), history=(version("c" * 64),))
+    served = Served(release={"model_digest": A}, serving={}, golden_uri="gs://b/g", since="2026-11-27T00:00:00Z")
+    record = Record(stable=version(), candidate=version(B), history=History(served=(served,)))
     assert parse(Record, json.loads(json.dumps(record.model_dump(mode="json"))), parameter="record") == record

@@ -165,7 +165,6 @@ def remove_endpoint(state_uri: str, model_name: str) -> Status:
     """
     with _changing(state_uri, model_name) as folder:
         found = _stop(state_uri, folder, model_name)
-        _record_event(state_uri, found.endpoint, "removed")
         write_endpoint(folder, None)
         for path in (folder / ROLLOUT, folder / HISTORY, *folder.glob("*.log")):
             path.unlink(missing_ok=True)
