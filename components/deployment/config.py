@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from headway.components._shared.config import Config, readable
-from headway.components._shared.times import parse_duration
+from headway.components._shared.config import Config
+from headway.components.deployment.analysis.config import Analysis, Duration
 from headway.components.deployment.kserve.config import KServe
-
-Duration = Annotated[str, AfterValidator(lambda text: readable(parse_duration, text))]
 
 
 class LatencyGate(Config):
@@ -29,35 +27,6 @@ class LatencyGate(Config):
     requests: int = Field(default=200, ge=20, le=100_000)
     warm_up: int = Field(default=20, ge=0, le=10_000)
     max_seconds: float = Field(default=30, gt=0)
-
-
-class Analysis(Config):
-    """Compares the candidate with the stable version: both are asked for the same rows in the same minutes.
-
-    Attributes:
-        errors: By how much the candidate's share of failed requests may be above the stable version's.
-        latency_ratio: How many times as long as the stable version the candidate may take for a typical request.
-        predictions: By how much the share of any predicted class may differ (of a regression: of any fifth of the
-            evaluation's predictions); None compares no predictions.
-        min_requests: Requests to each before the candidate can pass; it can fail from the first.
-        max_requests: Requests to each after which nothing more is asked.
-        max_duration: Time after which nothing more is asked.
-        requests_per_second: To each, at most.
-    """
-
-    errors: float = Field(default=0.02, gt=0, lt=1)
-    latency_ratio: float = Field(default=1.5, ge=1)
-    predictions: float | None = Field(default=0.1, gt=0, lt=1)
-    min_requests: int = Field(default=100, ge=1)
-    max_requests: int = Field(default=3000, ge=1, le=100_000)
-    max_duration: Duration = "5m"
-    requests_per_second: float = Field(default=100, gt=0)
-
-    @model_validator(mode="after")
-    def _check_requests(self) -> Analysis:
-        if self.min_requests > self.max_requests:
-            raise ValueError(f"min_requests {self.min_requests} is more than max_requests {self.max_requests}")
-        return self
 
 
 class Step(Config):

@@ -59,12 +59,15 @@ class Deployed:
         address: Straight at this version, whatever share of the traffic it has.
         as_asked: Whether it was started with the settings that are asked for now.
         revived: Whether the endpoint did not answer before this deployment, being stopped or dead.
+        labels: What finds this version's metrics in Prometheus: name to text, among them `selector`, the matchers of
+            its series.
     """
 
     model_digest: str
     address: Address
     as_asked: bool = True
     revived: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class Running(Config):

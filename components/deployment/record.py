@@ -11,6 +11,22 @@ from headway.components._shared.state import dump_json
 Outcome = Literal["deployed", "rolled_back", "unchanged", "refused", "failed"]
 
 
+class Look(Config):
+    """A look at the evidence of an analysis on its way.
+
+    Attributes:
+        requests: To the candidate, until then.
+        value: The difference, candidate less stable version.
+        low: Lower end of its interval.
+        high: Upper end.
+    """
+
+    requests: float
+    value: float
+    low: float
+    high: float
+
+
 class Check(Config):
     """One thing that a candidate must show.
 
@@ -20,6 +36,7 @@ class Check(Config):
         value: What was seen, in words.
         passed: Whether it is allowed.
         measured: Numbers behind it, by name with their unit.
+        looks: Of an analysis, how the interval of the difference shrank.
     """
 
     check: str
@@ -27,6 +44,7 @@ class Check(Config):
     value: str
     passed: bool
     measured: dict[str, float] = {}
+    looks: tuple[Look, ...] = ()
 
 
 class Phase(Config):

@@ -14,10 +14,11 @@ import time
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import run_id
 from headway.components._shared.times import format_time, now, parse_duration, parse_time
-from headway.components.deployment.analysis import analyse, judgement
+from headway.components.deployment.analysis.compare import compare
+from headway.components.deployment.analysis.config import Analysis
 from headway.components.deployment.caller import Caller
 from headway.components.deployment.checks import Golden, failure, golden_rows, run_checks
-from headway.components.deployment.config import Analysis, Serving, Step
+from headway.components.deployment.config import Serving, Step
 from headway.components.deployment.engines import Address, Deployed, Engine, Release
 from headway.components.deployment.memory import Progress, Served
 from headway.components.deployment.timeline import Timeline
@@ -226,21 +227,23 @@ class Rollout:
     def _analyse(self, candidate: Deployed, stable: Deployed, analysis: Analysis, number: int) -> None:
         where = f"analysis at {self.timeline.weight or 0} %"
         with self.timeline.phase(where) as note:
-            decision, checks = analyse(
-                Caller(candidate.address, self.release.model_name),
-                Caller(stable.address, self.release.model_name),
-                self.golden,
+            outcome = compare(
+                candidate,
+                stable,
                 analysis,
+                model_name=self.release.model_name,
+                rows=self.golden,
                 false_alarm=self.plan.false_alarm / sum(step.analysis is not None for step in self.plan.steps),
                 seed=int(self.release.model_digest[:8], 16) + number,
                 go_on=lambda: not self._progress.late,
             )
-            self.timeline.checks += [check.model_copy(update={"check": f"{where}: {check.check}"}) for check in checks]
-            told = "; ".join(f"{check.check}: {check.value}" for check in checks if not check.passed)
-            note.append("within every limit" if decision == "passed" else told)
+            found = [check.model_copy(update={"check": f"{where}: {check.check}"}) for check in outcome.checks]
+            self.timeline.checks += found
+            note.append("within every limit" if outcome.decision == "passed" else outcome.told())
             self._require_time()
-            if decision == "failed" or (decision == "inconclusive" and self.plan.on_inconclusive == "roll_back"):
-                raise judgement(where, decision, checks)
+            undecided = outcome.decision == "inconclusive"
+            if outcome.decision == "failed" or (undecided and self.plan.on_inconclusive == "roll_back"):
+                raise outcome.error(where)
 
     def _cause(self, candidate: Deployed, error: HeadwayError) -> HeadwayError:
         """What is wrong with the candidate's processes or pods, if that explains the error better."""

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from headway.components._shared.endpoints.inference import DIGEST_HEADER
-from headway.components.deployment.analysis import analyse
+from headway.components.deployment.analysis.config import Analysis
+from headway.components.deployment.analysis.pairs import analyse_pairs
 from headway.components.deployment.caller import Caller
-from headway.components.deployment.config import Analysis
 from headway.components.deployment.engines import Address
 from tests.deployment_samples import answering, golden_of, outputs, train_sample
 
@@ -32,7 +32,7 @@ def compare(golden, candidate, stable, **changes):
     """An analysis of two servers, each (status, body, seconds); changes are of the Analysis."""
     go_on = changes.pop("go_on", lambda: True)
     with answering(*candidate[:2], delay_s=candidate[2]) as ours, answering(*stable[:2], delay_s=stable[2]) as theirs:
-        return analyse(
+        outcome = analyse_pairs(
             Caller(ours, "flights"),
             Caller(theirs, "flights"),
             golden,
@@ -41,6 +41,7 @@ def compare(golden, candidate, stable, **changes):
             seed=0,
             go_on=go_on,
         )
+    return outcome.decision, outcome.checks
 
 
 def test_a_candidate_that_answers_as_the_stable_version_passes_with_evidence(golden):

@@ -93,7 +93,7 @@ class LocalEngine(Memory):
             log.warning(f"the stable version cannot be brought back: {error}")
             return None
         as_asked = backend.max_rows == self.serving.max_rows
-        return Deployed(backend.model_digest, Address(backend.address), as_asked=as_asked, revived=self._was_down)
+        return self._deployed(backend, as_asked=as_asked, revived=self._was_down)
 
     def candidate(self) -> Deployed | None:
         """What the record says beside the stable version; it may have died."""
@@ -270,4 +270,7 @@ class LocalEngine(Memory):
 
     def _deployed(self, backend: Backend, *, as_asked: bool = True, revived: bool = False) -> Deployed:
         self._backends[backend.address] = backend
-        return Deployed(backend.model_digest, Address(backend.address), as_asked=as_asked, revived=revived)
+        instance = backend.address.removeprefix("http://")
+        labels = {"selector": 'instance="$instance"', "instance": instance}
+        address = Address(backend.address)
+        return Deployed(backend.model_digest, address, as_asked=as_asked, revived=revived, labels=labels)

@@ -5,25 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
 from headway.components._shared.endpoints.inference import PREDICTION
-from headway.components._shared.errors import HeadwayError
 from headway.components._shared.statistics.sequential import confidence_sequence, log_evidence
 from headway.components._shared.times import parse_duration
+from headway.components.deployment.analysis.config import Analysis
+from headway.components.deployment.analysis.outcome import BROKEN, CONFIDENCE, Decision, Outcome, combined
 from headway.components.deployment.caller import Answer, Caller
 from headway.components.deployment.checks import Golden
-from headway.components.deployment.config import Analysis
 from headway.components.deployment.record import Check
 
-Decision = Literal["passed", "failed", "inconclusive"]
-
-# A candidate passes when each limit is kept with this confidence.
-_CONFIDENCE = 0.95
 _LOOK_EVERY = 10
-_BROKEN = "the limit is broken"
 _FIFTHS = (0.2, 0.4, 0.6, 0.8)
 
 
@@ -57,14 +51,14 @@ class Stream:
         sides = [(values, (low, high)), *([(-values, (-high, -low))] if self.both_ways else [])]
         if any(log_evidence(v, self.limit, b) >= np.log(len(sides) / false_alarm) for v, b in sides):
             return "failed"
-        enough = -np.log(1 - _CONFIDENCE)
+        enough = -np.log(1 - CONFIDENCE)
         # The mirror image: evidence that the mean is below the limit.
         if all(log_evidence(-v, -self.limit, (-b[1], -b[0])) >= enough for v, b in sides):
             return "passed"
         return "inconclusive"
 
 
-def analyse(
+def analyse_pairs(
     candidate: Caller,
     stable: Caller,
     golden: Golden,
@@ -73,7 +67,7 @@ def analyse(
     false_alarm: float,
     seed: int,
     go_on: Callable[[], bool] = lambda: True,
-) -> tuple[Decision, list[Check]]:
+) -> Outcome:
     """Asks both for golden rows, picked at random, in pairs and in random order, until there is a decision.
 
     Differences within a pair are what is tested, so whatever disturbs both, a busy machine or network, disturbs
@@ -111,25 +105,7 @@ def analyse(
         time.sleep(max(0.0, begun + 1 / analysis.requests_per_second - time.monotonic()))
     if decision == "passed" and len(pairs.errors.values) < analysis.min_requests:
         decision = "inconclusive"
-    return decision, list(pairs.checks(false_alarm))
-
-
-def judgement(where: str, decision: Decision, checks: list[Check]) -> HeadwayError:
-    """The error of an analysis that does not let the candidate go on."""
-    told = [c for c in checks if _BROKEN in c.value] or [c for c in checks if not c.passed]
-    seen = "; ".join(f"{c.check}: {c.value}; allowed: {c.limit}" for c in told)
-    if decision == "failed":
-        return HeadwayError(
-            "deployment.analysis_failed",
-            f"The candidate is worse than the stable version ({where}). {seen}.",
-            remedy="Look for the cause in the candidate; if the difference is wanted, widen the limit of the analysis.",
-        )
-    return HeadwayError(
-        "deployment.analysis_inconclusive",
-        f"It could not be decided whether the candidate is as good as the stable version ({where}). {seen}.",
-        remedy="Raise max_requests and max_duration of the analysis or widen its limit, or set "
-        "serving.rollout.on_inconclusive to go_on.",
-    )
+    return Outcome(decision, tuple(pairs.checks(false_alarm)))
 
 
 class _Pairs:
@@ -175,8 +151,7 @@ class _Pairs:
 
     def decide(self, false_alarm: float) -> Decision:
         """The decision over all streams, which share the false alarms among them."""
-        decisions = {stream.decide(false_alarm / len(self.streams)) for stream in self.streams}
-        return "failed" if "failed" in decisions else "passed" if decisions == {"passed"} else "inconclusive"
+        return combined({stream.decide(false_alarm / len(self.streams)) for stream in self.streams})
 
     def checks(self, false_alarm: float) -> Iterator[Check]:
         """The evidence, in words and numbers."""
@@ -218,13 +193,13 @@ def _check(
 ) -> Check:
     decisions = [stream.decide(false_alarm) for stream in streams]
     worst = max(streams, key=lambda s: (s.decide(false_alarm) == "failed", abs(np.mean(s.values)) if s.values else 0.0))
-    found = confidence_sequence(worst.values, worst.bounds, confidence=2 * _CONFIDENCE - 1)
+    found = confidence_sequence(worst.values, worst.bounds, confidence=2 * CONFIDENCE - 1)
     numbers = {"requests": float(requests), "low": found.low, "high": found.high}
     if worst.values:
         numbers["difference"] = found.value
         seen = seen or f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
     passed = all(decision == "passed" for decision in decisions)
-    verdict = "" if passed else f"; {_BROKEN}" if "failed" in decisions else "; not decided"
+    verdict = "" if passed else f"; {BROKEN}" if "failed" in decisions else "; not decided"
     return Check(
         check=name or streams[0].name,
         limit=limit,

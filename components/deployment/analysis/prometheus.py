@@ -1,0 +1,161 @@
+"""Asks Prometheus for the present value of a query; what goes wrong has a name, and no secret is in it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import os
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.times import parse_duration
+from headway.components.deployment.analysis.config import Prometheus
+
+UNREACHABLE = "deployment.prometheus_unreachable"
+REFUSED = "deployment.prometheus_refused"
+QUERY = "deployment.prometheus_query"
+TOKEN = "deployment.prometheus_token"
+
+_MAX_BYTES = 16 * 2**20
+_MAX_TOKEN = 16 * 2**10
+_CHECK_ADDRESS = "Check analysis.prometheus.address, and that Prometheus runs there; from within a cluster it is "
+_CHECK_ADDRESS += "http://SERVICE.NAMESPACE:PORT, and a NetworkPolicy must let the step's pod through."
+
+Labels = frozenset[tuple[str, str]]
+# Series to value.
+Answer = Mapping[Labels, float]
+
+
+class Server:
+    """A Prometheus server, or what speaks its HTTP API.
+
+    Redirects are not followed and nothing but the API's own JSON is told, so that an address that is no Prometheus
+    gets no token from elsewhere, and gives nothing away.
+
+    Args:
+        settings: Address and credentials.
+    """
+
+    def __init__(self, settings: Prometheus) -> None:
+        self.settings = settings
+        self._parts = urlsplit(settings.address)
+        self._timeout_s = parse_duration(settings.timeout).total_seconds()
+
+    def now(self) -> float:
+        """The server's own time."""
+        return self._query("time()", None)[0]
+
+    def query(self, query: str, time_s: float) -> Answer:
+        """The instant vector of a query, without the values that are not finite.
+
+        Args:
+            query: PromQL.
+            time_s: The moment, in seconds since 1970.
+
+        Raises:
+            HeadwayError: `deployment.prometheus_unreachable`, `deployment.prometheus_refused`,
+                `deployment.prometheus_query`, `deployment.prometheus_token`.
+        """
+        _, kind, result = self._query(query, time_s)
+        if kind != "vector":
+            raise _bad_query(query, f"it gives a {kind}, and counters are a vector")
+        found = ((frozenset(s["metric"].items()), float(s["value"][1])) for s in result)
+        return {frozenset(p for p in labels if p[0] != "__name__"): v for labels, v in found if math.isfinite(v)}
+
+    def _query(self, query: str, time_s: float | None) -> tuple[float, str, Any]:
+        form = {"query": query, "timeout": f"{self._timeout_s:g}s"} | (
+            {} if time_s is None else {"time": f"{time_s:.3f}"}
+        )
+        status, answer = self._post("/api/v1/query", urlencode(form))
+        if status in (400, 422):
+            said = answer.get("error") if isinstance(answer, dict) else None
+            raise _bad_query(query, f"it answered {status}{f': {str(said)[:300]}' if said else ''}")
+        if status != 200:
+            raise self._refused(status)
+        try:
+            kind, result = answer["data"]["resultType"], answer["data"]["result"]
+            return (float(result[0]) if kind == "scalar" else 0.0), str(kind), result
+        except (TypeError, KeyError, IndexError, ValueError):
+            raise self._unreachable("what answers there does not speak the HTTP API of Prometheus") from None
+
+    def _post(self, path: str, form: str) -> tuple[int, Any]:
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **self.settings.headers, **self._token()}
+        try:
+            connection = self._connection()
+            try:
+                connection.request("POST", self._parts.path.rstrip("/") + path, body=form, headers=headers)
+                answer = connection.getresponse()
+                content = answer.read(_MAX_BYTES + 1)
+            finally:
+                connection.close()
+        except TimeoutError:
+            raise self._unreachable(f"no answer within {self._timeout_s:g} s") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(getattr(error, "strerror", None) or type(error).__name__) from None
+        if len(content) > _MAX_BYTES:
+            raise self._unreachable(f"it answered more than {_MAX_BYTES // 2**20} MiB")
+        try:
+            return answer.status, json.loads(content)
+        except ValueError:
+            return answer.status, None
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._parts.scheme == "http":
+            return http.client.HTTPConnection(self._parts.netloc, timeout=self._timeout_s)
+        context = ssl.create_default_context(cafile=self.settings.ca_file)
+        return http.client.HTTPSConnection(self._parts.netloc, timeout=self._timeout_s, context=context)
+
+    def _token(self) -> dict[str, str]:
+        """The header with the token, which may have been renewed since the last request."""
+        path, name = self.settings.token_file, self.settings.token_env
+        if not path and not name:
+            return {}
+        where = f"file {path}" if path else f"environment variable {name}"
+        try:
+            token = Path(path).read_text().strip() if path else os.environ[name or ""].strip()
+        except (OSError, KeyError, UnicodeDecodeError) as error:
+            raise _bad_token(where, getattr(error, "strerror", None) or "it is not there") from None
+        if not token or len(token) > _MAX_TOKEN or not (token.isascii() and token.isprintable()) or " " in token:
+            raise _bad_token(where, "it holds no token")
+        return {"Authorization": f"Bearer {token}"}
+
+    def _unreachable(self, why: str) -> HeadwayError:
+        return HeadwayError(
+            UNREACHABLE,
+            f"Prometheus cannot be asked: {why}.",
+            value=self.settings.address,
+            remedy=_CHECK_ADDRESS,
+        )
+
+    def _refused(self, status: int) -> HeadwayError:
+        if status >= 500 or status == 429:
+            return self._unreachable(f"it answered {status}")
+        remedy = "Give a token in analysis.prometheus.token_file or token_env, and let its account query metrics."
+        return HeadwayError(
+            REFUSED,
+            f"Prometheus refuses to answer: status {status}.",
+            value=self.settings.address,
+            remedy=remedy if status in (401, 403) else _CHECK_ADDRESS,
+        )
+
+
+def _bad_query(query: str, why: str) -> HeadwayError:
+    return HeadwayError(
+        QUERY,
+        f"Prometheus cannot evaluate a query of the analysis: {why}.",
+        value=query,
+        remedy="Try the query in the web page of Prometheus, and mend it in analysis.prometheus.metrics.",
+    )
+
+
+def _bad_token(where: str, why: str) -> HeadwayError:
+    return HeadwayError(
+        TOKEN,
+        f"The token for Prometheus cannot be read from the {where}: {why}.",
+        remedy="Mount a Secret or a service account token there, or leave the token out where none is needed.",
+    )

@@ -1,0 +1,129 @@
+"""Rollouts judged by what callers get: real model servers, scraped by a real Prometheus."""
+
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from headway.components._shared.artifacts import read_manifest
+from headway.components._shared.endpoints import read_endpoint
+from headway.components.deployment.checks import Golden
+from tests.deployment_samples import Delivery, Load, flights, prepare, train_sample
+from tests.prometheus import needs_prometheus, prometheus
+from tests.rollout_cases import failed, plan
+
+pytestmark = needs_prometheus
+
+QUICK = {"latency": {"requests": 20, "warm_up": 1, "p50_ms": 10_000, "p99_ms": 60_000}}
+ROWS = 20
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory):
+    """Two models, released and registered; tests work on copies."""
+    folder = tmp_path_factory.mktemp("registered")
+    models = {"first": train_sample(folder / "a"), "second": train_sample(folder / "b", depth=2)}
+    for name, model in models.items():
+        prepare(folder / name, folder / "state", model)
+    return folder, models
+
+
+@pytest.fixture
+def first(registered, state):
+    return Delivery(registered[0] / "first", state, registered[1]["first"], serving=QUICK)
+
+
+@pytest.fixture
+def second(registered, state):
+    return Delivery(registered[0] / "second", state, registered[1]["second"], serving=QUICK)
+
+
+@pytest.fixture
+def server(tmp_path):
+    with prometheus(tmp_path / "prometheus") as running:
+        yield running
+
+
+@contextmanager
+def callers(server, delivery, deployment):
+    """Callers who ask for twenty rows at once, while Prometheus scrapes whatever versions there are."""
+    rows = flights(ROWS)
+    body = Golden(rows.with_columns(prediction=rows["late"]), read_manifest(delivery.model)).request()
+    over = threading.Event()
+
+    def follow():
+        known = ()
+        while not over.is_set():
+            record = read_endpoint(delivery.state / "endpoints" / "flights")
+            found = tuple(b.address for b in (record.current, record.candidate) if b)
+            if found != known:
+                server.scrape(*found)
+                known = found
+            time.sleep(0.2)
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    with Load(deployment.endpoint, body) as load:
+        try:
+            yield load
+        finally:
+            over.set()
+            follower.join()
+
+
+def analysis(server, **more):
+    """Compares by the built-in queries."""
+    given = {"address": server.address, "interval": "0.5s", "query_offset": "0.5s"}
+    given |= {"metrics": [{"kind": "errors", "limit": 0.1}, {"kind": "latency", "above_s": 10, "limit": 0.1}]}
+    return {"analysis": {"prometheus": {**given, **more}, "max_duration": "60s", "min_requests": 50}}
+
+
+def test_a_candidate_whose_callers_get_what_they_got_before_takes_the_traffic(server, first, second):
+    before = first.deploy()
+    plan(second, {"set_weight": 30}, analysis(server))
+    with callers(server, first, before) as load:
+        after = second.deploy()
+    assert load.failures == []
+    assert after.outcome == "deployed"
+    checks = {check.check: check for check in after.checks}
+    errors, latency = checks["analysis at 30 %: errors"], checks["analysis at 30 %: latency"]
+    assert errors.passed
+    assert latency.passed
+    assert errors.limit == "share of failed requests at most 0.1 above the stable version's"
+    assert errors.measured["candidate"] == errors.measured["stable"] == 0
+    assert errors.measured["requests"] >= 50
+    # About 30 %: what the step itself has sent to the candidate before is not among it.
+    share = errors.measured["requests"] / (errors.measured["requests"] + errors.measured["stable_requests"])
+    assert 0.15 < share < 0.45
+
+
+def test_a_candidate_that_refuses_what_callers_send_is_found_out_and_rolled_back(server, first, second):
+    before = first.deploy()
+    plan(second, {"set_weight": 50}, analysis(server))
+    second.serving = {**second.serving, "max_rows": ROWS - 1}
+    with callers(server, first, before) as load:
+        error = failed(second)
+        time.sleep(0.5)
+    assert error.code == "deployment.analysis_failed"
+    assert "(analysis at 50 %). errors: +" in error.message
+    assert "the limit is broken" in error.message
+    assert set(load.failures) == {"413"}
+    assert set(load.digests[-10:]) == {first.digest}
+
+
+def test_without_prometheus_nothing_is_proven_and_the_policy_decides(tmp_path, first, second):
+    first.deploy()
+    with prometheus(tmp_path / "gone") as gone:
+        pass
+    plan(second, {"set_weight": 50}, analysis(gone, patience="1s"))
+    error = failed(second)
+    assert (error.code, error.value) == ("deployment.prometheus_unreachable", gone.address)
+    assert "could not be decided whether the candidate is as good" in error.message
+    plan(second, {"set_weight": 50}, analysis(gone, patience="1s"), on_inconclusive="go_on")
+    after = second.deploy()
+    assert after.outcome == "deployed"
+    assert [(c.check, c.passed) for c in after.checks if "prometheus" in c.check] == [
+        ("analysis at 50 %: prometheus", False)
+    ]
+    assert "Prometheus cannot be asked" in (second.folder / "report.html").read_text()
