@@ -55,6 +55,15 @@ def test_the_pods_run_our_server_on_the_release_that_the_verdict_is_about():
     assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
+def test_the_metrics_of_a_version_are_those_of_its_own_pods_and_of_no_other():
+    found = version().labels("flights", "models")
+    name = version().named("flights")
+    assert (found["namespace"], found["service"]) == ("models", name)
+    assert re.fullmatch(found["pods"], f"{name}-6f7c9d8b5-x2x9k")
+    for other in (version(B).named("flights"), f"my-{name}"):
+        assert not re.fullmatch(found["pods"], f"{other}-6f7c9d8b5-x2x9k")
+
+
 def test_a_manifest_depends_on_nothing_but_its_inputs():
     assert inference_service("flights", version()) == inference_service("flights", version())
     assert version().name != version(B).name

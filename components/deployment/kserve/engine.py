@@ -77,14 +77,12 @@ class KServeEngine:
             labels = {"version": asked.version, "environment": asked.environment}
             stable = stable.model_copy(update=labels)
             self.lease.write(record.model_copy(update={"stable": stable}))
-        return Deployed(stable.model_digest, self._watch.address(stable), as_asked=stable.same_as(asked))
+        return self._deployed(stable, as_asked=stable.same_as(asked))
 
     def candidate(self) -> Deployed | None:
         """What runs beside the stable version."""
         candidate = self.lease.read().candidate
-        if candidate is None:
-            return None
-        return Deployed(candidate.model_digest, self._watch.address(candidate), as_asked=self._as_asked(candidate))
+        return self._deployed(candidate, as_asked=self._as_asked(candidate)) if candidate else None
 
     def start(self, release: Release) -> Deployed:
         """Starts a candidate that gets no traffic, or adopts it, and waits until it is ready for real.
@@ -109,7 +107,7 @@ class KServeEngine:
         except HeadwayError:
             self._withdraw()
             raise
-        return Deployed(candidate.model_digest, self._watch.address(candidate))
+        return self._deployed(candidate)
 
     def shift(self, candidate: Deployed, weight: int) -> None:
         """Moves the traffic, and waits until callers get it so.
@@ -126,7 +124,7 @@ class KServeEngine:
         record, version = self._running(candidate)
         self._way.promote(record.stable, version)
         self.lease.write(_promoted(record))
-        return Deployed(version.model_digest, self._watch.address(version))
+        return self._deployed(version)
 
     def withdraw(self, candidate: Deployed) -> None:  # noqa: ARG002 - there is one at most
         """Gives the traffic back, sees that the stable version has it, waits, and only then ends the candidate."""
@@ -191,6 +189,10 @@ class KServeEngine:
             weight=round(self._way.weight_of(version)),
             problem=why.message.partition("\n")[0] if why else None,
         )
+
+    def _deployed(self, version: Version, *, as_asked: bool = True) -> Deployed:
+        labels = version.labels(self.endpoint, self.cluster.namespace)
+        return Deployed(version.model_digest, self._watch.address(version), as_asked=as_asked, labels=labels)
 
     def _running(self, candidate: Deployed) -> tuple[Record, Version]:
         """The record, and the candidate in it."""

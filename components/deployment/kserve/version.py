@@ -52,6 +52,12 @@ class Version(Config):
         """The name of its Deployment and of its Service."""
         return f"{self.service(endpoint)}-predictor"
 
+    def labels(self, endpoint: str, namespace: str) -> dict[str, str]:
+        """What finds its metrics in a Prometheus that discovers pods."""
+        name = self.named(endpoint)
+        selector = 'namespace="$namespace",pod=~"$pods"'
+        return {"selector": selector, "namespace": namespace, "service": name, "pods": f"{name}-.+"}
+
 
 def version_of(release: Release, storage_uri: str, serving: Serving, settings: KServe) -> Version:
     """What is to run for a release."""
