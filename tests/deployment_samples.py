@@ -29,9 +29,9 @@ from headway.components._shared.state import State
 from headway.components._shared.tracking import Registration, write_registration
 from headway.components._shared.tracking.client import Client, tracking_address
 from headway.components._shared.verdicts import GateOutcome, Verdict, write_verdict
-from headway.components.deployment.checks import Golden
 from headway.components.deployment.deploy import deploy
 from headway.components.deployment.engines import Address
+from headway.components.deployment.golden import Golden
 from headway.components.deployment.record import Deployment
 from headway.components.registration.versions import register_version
 from headway.components.training.train import train

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,18 @@ class Caller:
     def ready(self) -> Answer:
         """Asks whether the model is ready."""
         return self._ask("GET", f"/v2/models/{self.model_name}/ready", None)
+
+    def resident_bytes(self) -> float | None:
+        """The server's memory, from its metrics; None where it does not tell."""
+        try:
+            self._connection.request("GET", f"{self._path}/metrics", headers=self._headers)
+            answer = self._connection.getresponse()
+            text = answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            return None
+        found = re.search(r"^process_resident_memory_bytes (\S+)$", text, re.MULTILINE)
+        return float(found[1]) if found and answer.status == 200 else None
 
     def _ask(self, method: str, path: str, body: bytes | None) -> Answer:
         started = time.perf_counter()

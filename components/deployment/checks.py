@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-import polars as pl
-
-from headway.components._shared.artifacts import ModelManifest
-from headway.components._shared.endpoints.inference import PREDICTION, PROBABILITY, request_of
+from headway.components._shared.endpoints.inference import PREDICTION
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.schemas import require_columns
+from headway.components.deployment.bad_requests import BAD_REQUESTS, bad_requests
 from headway.components.deployment.caller import Answer, Caller
 from headway.components.deployment.config import LatencyGate, Serving
 from headway.components.deployment.engines import Address
+from headway.components.deployment.golden import Golden
 from headway.components.deployment.record import Check
 
 GOLDEN = "golden rows"
-BAD_REQUESTS = "bad requests"
+MEMORY = "memory"
 _CHUNK = 100
-
-
-@dataclass(frozen=True)
-class Golden:
-    """Rows whose predictions are known from the evaluation.
-
-    Attributes:
-        rows: Features and expected outputs.
-        manifest: Of the model.
-    """
-
-    rows: pl.DataFrame
-    manifest: ModelManifest
-
-    def __post_init__(self) -> None:
-        """Checks that features and predictions are there."""
-        wanted = [*(f.name for f in self.manifest.features), PREDICTION]
-        require_columns(self.rows.columns, wanted, what="The golden dataset")
-
-    def part(self, start: int, count: int) -> Golden:
-        """Some of the rows."""
-        return Golden(self.rows[start : start + count], self.manifest)
-
-    def request(self) -> bytes:
-        """A v2 request for these rows."""
-        return json.dumps(request_of(self.rows, self.manifest.features)).encode()
-
-    def expected(self) -> Mapping[str, Sequence[object]]:
-        """Output name to values."""
-        names = [PREDICTION, *(c for c in self.rows.columns if c.startswith(PROBABILITY))]
-        return {name: self.rows[name].to_list() for name in names}
 
 
 def run_checks(address: Address, model_name: str, golden: Golden, serving: Serving) -> Iterator[Check]:
@@ -61,6 +26,7 @@ def run_checks(address: Address, model_name: str, golden: Golden, serving: Servi
     yield golden_rows(caller, golden, serving)
     yield bad_requests(caller, golden, serving.max_rows)
     yield from latency(caller, golden, serving)
+    yield memory(caller, serving.max_memory_mib)
 
 
 def golden_rows(caller: Caller, golden: Golden, serving: Serving) -> Check:
@@ -112,58 +78,6 @@ def compare(golden: Golden, body: Mapping[str, object], tolerance: float) -> tup
     return differing, largest
 
 
-def bad_requests(caller: Caller, golden: Golden, max_rows: int) -> Check:
-    """Whether requests that the model was not made for are refused with a 4xx."""
-    results = {name: caller.post(path, body) for name, path, body in malformed(caller, golden, max_rows)}
-    wrong = {name: answer.status for name, answer in results.items() if not 400 <= answer.status < 500}
-    return Check(
-        check=BAD_REQUESTS,
-        limit="each one answered with a 4xx",
-        value=(
-            "; ".join(f"{name}: {status or 'no answer'}" for name, status in wrong.items())
-            or f"{len(results)} kinds refused"
-        ),
-        passed=not wrong,
-        measured={"kinds": len(results), "accepted": len(wrong)},
-    )
-
-
-def malformed(caller: Caller, golden: Golden, max_rows: int) -> list[tuple[str, str, bytes]]:
-    """Name, path and body of requests that must be refused."""
-    infer = f"/v2/models/{caller.model_name}/infer"
-    predict = f"/v1/models/{caller.model_name}:predict"
-    good = json.loads(golden.part(0, 1).request())["inputs"]
-    first, rest = good[0], good[1:]
-    text = [f for f in golden.manifest.features if f.type == "string"]
-    numbers = [f for f in golden.manifest.features if f.type in ("integer", "number")]
-
-    def with_data(name: str, data: list[object]) -> bytes:
-        return _body([{**t, "data": data, "shape": [len(data)]} if t["name"] == name else t for t in good])
-
-    kinds = [
-        ("no JSON", infer, b"{"),
-        ("no inputs", infer, b"{}"),
-        ("a column missing", infer, _body(rest)),
-        ("an unknown column", infer, _body([*good, {**first, "name": "no such column"}])),
-        ("a column twice", infer, _body([*good, first])),
-        ("wrong shape", infer, _body([{**first, "shape": [2]}, *rest])),
-        ("unknown datatype", infer, _body([{**first, "datatype": "COMPLEX"}, *rest])),
-        ("no rows", infer, _body([{**t, "shape": [0], "data": []} for t in good])),
-        ("too many rows", predict, json.dumps({"instances": [0] * (max_rows + 1)}).encode()),
-        ("v1 without instances", predict, b'{"rows": []}'),
-        ("another model", "/v2/models/no-such-model/infer", _body(good)),
-        ("unload the model", f"/v2/repository/models/{caller.model_name}/unload", b""),
-    ]
-    if rest:
-        longer = {**first, "shape": [2], "data": first["data"] * 2}
-        kinds.append(("columns of different length", infer, _body([longer, *rest])))
-    kinds += [("a number as text", infer, with_data(f.name, ["many"])) for f in numbers[:1]]
-    kinds += [("not a number", infer, with_data(f.name, [math.nan])) for f in numbers[:1]]
-    kinds += [("infinity", infer, with_data(f.name, [math.inf])) for f in numbers[:1]]
-    kinds += [("text as a number", infer, with_data(f.name, [7])) for f in text[:1]]
-    return kinds
-
-
 def latency(caller: Caller, golden: Golden, serving: Serving) -> Iterator[Check]:
     """How fast single rows are answered, golden rows in turn; and that each is answered alone as it is among others."""
     gate = serving.latency
@@ -189,6 +103,18 @@ def latency(caller: Caller, golden: Golden, serving: Serving) -> Iterator[Check]
     yield _check_latency("99th percentile of latency", 0.99, seconds, gate.p99_ms, gate)
 
 
+def memory(caller: Caller, limit_mib: float | None) -> Check:
+    """How much memory the server has after all that, as it says itself; passes without a limit."""
+    used = caller.resident_bytes()
+    return Check(
+        check=MEMORY,
+        limit=f"at most {limit_mib:g} MiB" if limit_mib else "no limit",
+        value="the server does not say" if used is None else f"{used / 2**20:.0f} MiB resident",
+        passed=limit_mib is None or (used is not None and used <= limit_mib * 2**20),
+        measured={} if used is None else {"bytes": used},
+    )
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least `share` of the values do not exceed (nearest rank)."""
     ordered = sorted(values)
@@ -212,6 +138,7 @@ _FAILURES = {
         "Serve with the libraries that trained the model; if they are the same, report it.",
     ),
     BAD_REQUESTS: ("deployment.bad_request_accepted", "Report it: the model server must refuse these."),
+    MEMORY: ("deployment.too_big", "Use a smaller model, or raise serving.max_memory_mib and the memory of its pods."),
 }
 _TOO_SLOW = ("deployment.too_slow", "Use a smaller model or a faster machine, or other limits in serving.latency.")
 
@@ -246,10 +173,6 @@ def _distance(want: object, have: object) -> float:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _body(inputs: list[dict[str, object]]) -> bytes:
-    return json.dumps({"inputs": inputs}).encode()
 
 
 def _error(answer: Answer) -> str:

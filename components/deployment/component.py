@@ -41,11 +41,12 @@ def deploy_model(
         engine: `local` serves with processes of this machine on 127.0.0.1; `kserve` with an InferenceService of a
             cluster; `auto` takes kserve in a cluster and local elsewhere, and says which.
         serving: `{"port", "max_rows", "tolerance", "latency": {"p50_ms", "p99_ms", "requests", "warm_up",
-            "max_seconds"}, "rollout": {"strategy", "steps", "false_alarm", "on_inconclusive", "deadline"},
-            "start_timeout_s", "drain_timeout_s", "busy_timeout_s", "kserve"}`, all optional. Without `port` the
-            endpoint takes a free one and keeps it. By default 10,000 rows a request, probabilities within 1e-9 of the
-            evaluation's, a median of 100 ms and a 99th percentile of 1000 ms over 200 requests of one row, and all the
-            traffic at once after that. Steps are `{"set_weight": 10}`, `{"pause": "10m"}` and `{"analysis": {}}`.
+            "max_seconds"}, "max_memory_mib", "rollout": {"strategy", "steps", "false_alarm", "on_inconclusive",
+            "deadline"}, "start_timeout_s", "drain_timeout_s", "busy_timeout_s", "kserve"}`, all optional. Without
+            `port` the endpoint takes a free one and keeps it. By default 10,000 rows a request, probabilities within
+            1e-9 of the evaluation's, a median of 100 ms and a 99th percentile of 1000 ms over 200 requests of one row,
+            and all the traffic at once after that. Steps are `{"set_weight": 10}`, `{"pause": "10m"}` and `{"analysis":
+            {}}`.
         environment: `dev`, `staging` or `prod`; as at register_model.
         tracking_uri: MLflow server; `auto` takes MLFLOW_TRACKING_URI, or SQLite beside a local state folder.
         state_uri: Folder where releases, the endpoint's record and the audit trail are.

@@ -96,6 +96,7 @@ class Serving(Config):
         max_rows: Most rows of one request.
         tolerance: Largest allowed distance between a golden row's probability (or number) here and in the evaluation.
         latency: The latency gate.
+        max_memory_mib: Most memory that a candidate's server may have after all checks; None sets no limit.
         rollout: How the candidate gets the traffic; by default all at once after the checks.
         start_timeout_s: Time for the candidate to come up.
         drain_timeout_s: Time for the server before it to finish the requests that it has.
@@ -107,6 +108,7 @@ class Serving(Config):
     max_rows: int = Field(default=10_000, ge=1, le=1_000_000)
     tolerance: float = Field(default=1e-9, ge=0)
     latency: LatencyGate = LatencyGate()
+    max_memory_mib: float | None = Field(default=None, gt=0)
     rollout: RolloutPlan = RolloutPlan()
     start_timeout_s: float = Field(default=60, gt=0)
     drain_timeout_s: float = Field(default=30, gt=0)

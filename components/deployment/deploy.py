@@ -23,10 +23,9 @@ from headway.components.deployment.bookkeeping import (
     show,
     tell,
 )
-from headway.components.deployment.checks import Golden
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Release, choose_engine
-from headway.components.deployment.golden import keep_golden
+from headway.components.deployment.golden import Golden, keep_golden
 from headway.components.deployment.record import Deployment
 from headway.components.deployment.rollout import Rollout
 

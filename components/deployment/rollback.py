@@ -19,10 +19,9 @@ from headway.components.deployment.bookkeeping import (
     need_state,
     tell,
 )
-from headway.components.deployment.checks import Golden
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Release, choose_engine
-from headway.components.deployment.golden import kept_golden
+from headway.components.deployment.golden import Golden, kept_golden
 from headway.components.deployment.memory import History, Served
 from headway.components.deployment.record import Deployment
 from headway.components.deployment.rollout import Rollout

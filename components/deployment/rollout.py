@@ -17,9 +17,10 @@ from headway.components._shared.times import format_time, now, parse_duration, p
 from headway.components.deployment.analysis.compare import compare
 from headway.components.deployment.analysis.config import Analysis
 from headway.components.deployment.caller import Caller
-from headway.components.deployment.checks import Golden, failure, golden_rows, run_checks
+from headway.components.deployment.checks import failure, golden_rows, run_checks
 from headway.components.deployment.config import Serving, Step
 from headway.components.deployment.engines import Address, Deployed, Engine, Release
+from headway.components.deployment.golden import Golden
 from headway.components.deployment.memory import Progress, Served
 from headway.components.deployment.timeline import Timeline
 

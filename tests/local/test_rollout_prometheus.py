@@ -8,7 +8,7 @@ import pytest
 
 from headway.components._shared.artifacts import read_manifest
 from headway.components._shared.endpoints import read_endpoint
-from headway.components.deployment.checks import Golden
+from headway.components.deployment.golden import Golden
 from tests.deployment_samples import Delivery, Load, flights, prepare, train_sample
 from tests.prometheus import needs_prometheus, prometheus
 from tests.rollout_cases import failed, plan

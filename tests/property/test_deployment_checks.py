@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from headway.components._shared.artifacts import Feature, ModelManifest
 from headway.components._shared.schemas import Column, Schema
-from headway.components.deployment.checks import Golden, compare, percentile
+from headway.components.deployment.checks import compare, percentile
+from headway.components.deployment.golden import Golden
 
 PROBABILITIES = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 TOLERANCE = 1e-9

@@ -9,9 +9,11 @@ import pytest
 from headway.components._shared.audit import verify_events
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State
+from headway.components.deployment.bad_requests import bad_requests
 from headway.components.deployment.caller import Caller
-from headway.components.deployment.checks import Golden, bad_requests, golden_rows, latency, percentile
+from headway.components.deployment.checks import golden_rows, latency, memory, percentile
 from headway.components.deployment.config import Serving
+from headway.components.deployment.golden import Golden
 from headway.components.deployment.record import Check, Deployment, Phase
 from headway.components.deployment.report import write_report
 from tests.deployment_samples import PLANTED, Delivery, answering, golden_of, outputs, prepare, train_sample
@@ -232,6 +234,11 @@ def test_latency_beyond_a_limit_fails_and_says_what_was_measured(golden):
     assert (median.passed, worst.passed) == (False, True)
     assert "ms over 20 requests of one row after 20 of warm-up" in median.value
     assert median.limit == "at most 1e-06 ms"
+
+
+def test_a_server_that_does_not_tell_its_memory_passes_only_without_a_limit(golden):
+    with asking(404, {}) as caller:
+        assert [memory(caller, limit).passed for limit in (None, 100)] == [True, False]
 
 
 def test_rows_that_are_answered_otherwise_when_alone_fail(golden):

@@ -14,6 +14,9 @@ import pytest
 
 from headway.components._shared.endpoints.inference import request_of
 from headway.components._shared.estimators import load_model
+from headway.components.deployment.caller import Caller
+from headway.components.deployment.checks import failure, memory
+from headway.components.deployment.engines import Address
 from tests.deployment_samples import PLANTED, ask, broken_model, flights, served, train_sample
 
 COMMAND = [sys.executable, "-m", "headway.components.serving", "--model-name", "flights"]
@@ -279,3 +282,12 @@ def wait_until_ready(url):
         except OSError:
             time.sleep(0.1)
     raise AssertionError("the server does not come up")
+
+
+def test_its_memory_is_what_it_says_of_itself_and_is_held_to_a_limit(url):
+    caller = Caller(Address(url), "flights")
+    free, wide, narrow = (memory(caller, limit) for limit in (None, 10_000, 50))
+    assert (free.passed, wide.passed, narrow.passed) == (True, True, False)
+    assert 100 < free.measured["bytes"] / 2**20 < 2000
+    assert (free.limit, narrow.limit) == ("no limit", "at most 50 MiB")
+    assert failure(narrow, "").code == "deployment.too_big"

@@ -9,8 +9,8 @@ from headway.components.deployment.analysis.outcome import Outcome
 from headway.components.deployment.analysis.pairs import analyse_pairs
 from headway.components.deployment.analysis.traffic import analyse_traffic
 from headway.components.deployment.caller import Caller
-from headway.components.deployment.checks import Golden
 from headway.components.deployment.engines import Deployed
+from headway.components.deployment.golden import Golden
 
 
 def compare(

@@ -14,7 +14,7 @@ from headway.components._shared.times import parse_duration
 from headway.components.deployment.analysis.config import Analysis
 from headway.components.deployment.analysis.outcome import BROKEN, CONFIDENCE, Decision, Outcome, combined
 from headway.components.deployment.caller import Answer, Caller
-from headway.components.deployment.checks import Golden
+from headway.components.deployment.golden import Golden
 from headway.components.deployment.record import Check
 
 _LOOK_EVERY = 10

@@ -206,7 +206,8 @@ class LocalEngine(Memory):
 
     def remove(self) -> None:
         """Ends the processes and forgets the address."""
-        remove_endpoint(self.state_uri, self.model_name)
+        if endpoint_status(self.folder):
+            remove_endpoint(self.state_uri, self.model_name)
 
     def settings(self) -> dict[str, Any]:
         """What was asked for; a laptop has one environment."""
