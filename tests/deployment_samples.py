@@ -211,9 +211,15 @@ class Load:
     """A caller that asks all the time on one connection and on new ones, and counts what fails."""
 
     def __init__(
-        self, url: str, body: bytes, path: str = "/v2/models/flights/infer", headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        body: bytes,
+        path: str = "/v2/models/flights/infer",
+        headers: Mapping[str, str] | None = None,
+        pause_s: float = 0.01,
     ) -> None:
         self.url = url
+        self.pause_s = pause_s
         self.headers = dict(headers or {})
         self.body = body
         self.path = path
@@ -248,7 +254,7 @@ class Load:
             except (OSError, http.client.HTTPException) as error:
                 self.failures.append(repr(error))
                 connection = None
-            time.sleep(0.01)
+            time.sleep(self.pause_s)
 
 
 @contextmanager

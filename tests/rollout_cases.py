@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -148,9 +149,10 @@ class RolloutCases:
         plan(second, {"set_weight": 50}, {"pause": "10m"})
         self.killed_in(second, step=1)
         engine = self.engine(second)
-        progress = engine.progress()
-        assert progress is not None
-        engine.note(progress.model_copy(update={"failure": "it was too slow"}))
+        with engine.deploying():
+            progress = engine.progress()
+            assert progress is not None
+            engine.note(progress.model_copy(update={"failure": "it was too slow"}))
         plan(second, {"set_weight": 50}, {"pause": "1s"})
         after = second.deploy()
         taken = next(p for p in after.phases if p.phase == "take back what a step before left")
@@ -168,15 +170,43 @@ class RolloutCases:
         assert load.failures == []
         self.settled(first)
 
+    def test_a_step_that_is_told_to_end_gives_the_traffic_back_and_goes_on_when_it_is_run_again(
+        self, first: Delivery, second: Delivery
+    ) -> None:
+        before = first.deploy()
+        plan(second, {"set_weight": 50}, {"pause": "3s"})
+        with self.load(before) as load:
+            process = self.come_to(second, step=1)
+            process.terminate()
+            said = process.communicate()[1]
+            assert process.returncode == 128 + signal.SIGTERM
+            assert "told to end: the stable version has the 50 % back, and the candidate stays beside it" in said
+            time.sleep(3)
+            assert set(load.digests[-10:]) == {first.digest}
+            after = second.deploy()
+        assert load.failures == []
+        assert (after.outcome, after.previous_digest) == ("deployed", first.digest)
+        assert [p.phase for p in after.phases if p.phase.startswith(("give", "pause"))] == [
+            "give the candidate 50 %",
+            "pause for 3s",
+            "give the candidate 100 %",
+        ]
+        self.settled(second)
+
     def killed_in(self, delivery: Delivery, *, step: int) -> None:
-        """Runs the step in a process of its own, and kills that once it has come to a step of the rollout."""
-        process = subprocess.Popen(delivery.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        """Kills the step once it has come to a step of the rollout."""
+        process = self.come_to(delivery, step=step)
+        process.kill()
+        process.communicate()
+
+    def come_to(self, delivery: Delivery, *, step: int) -> subprocess.Popen[str]:
+        """The step in a process of its own, once it has come to a step of the rollout."""
+        process = subprocess.Popen(delivery.command(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         engine = self.engine(delivery)
         while (progress := engine.progress()) is None or progress.step < step:
-            assert process.poll() is None, "the step ended before it could be killed"
+            assert process.poll() is None, process.communicate()[1]
             time.sleep(0.05)
-        process.kill()
-        process.wait()
+        return process
 
     def settled(self, delivery: Delivery) -> None:
         """A rollout is over: nothing is left of it, and all the traffic goes to this model."""

@@ -152,6 +152,9 @@ class Engine(Protocol):
         Returns once it was observed that the entrance answers so. Only called where there is a stable version.
         """
 
+    def let_go(self, candidate: Deployed) -> None:
+        """Gives the stable version the traffic back in one request, and waits for nothing: the step has to end."""
+
     def promote(self, candidate: Deployed) -> Deployed:
         """Makes the candidate, which has all the traffic by then, the stable version, and ends the one before it.
 
@@ -168,7 +171,10 @@ class Engine(Protocol):
         """The last lines that a candidate logged."""
 
     def why_failed(self, candidate: Deployed) -> HeadwayError | None:
-        """What is wrong with a candidate by its processes or pods; None while nothing is."""
+        """What is wrong with a candidate by its processes or pods; None while nothing is, or what is may pass."""
+
+    def replicas(self, candidate: Deployed) -> frozenset[str]:
+        """Names of the processes or pods that a candidate consists of; one that was replaced has another name."""
 
     def names(self) -> list[str]:
         """Every endpoint of this place, not only this one."""

@@ -19,6 +19,7 @@ from headway.components.deployment.analysis.config import Analysis
 from headway.components.deployment.caller import Caller
 from headway.components.deployment.checks import failure, golden_rows, run_checks
 from headway.components.deployment.config import Serving, Step
+from headway.components.deployment.ending import Ended, heeding_sigterm
 from headway.components.deployment.engines import Address, Deployed, Engine, Release
 from headway.components.deployment.golden import Golden
 from headway.components.deployment.memory import Progress, Served
@@ -27,6 +28,8 @@ from headway.components.deployment.timeline import Timeline
 log = logging.getLogger("headway")
 
 _POLL_S = 1.0
+# Another step has taken over, and with it what is left here; or there is nothing left to take back.
+_NOT_OURS_ANY_MORE = ("endpoint.busy", "deployment.endpoint_gone")
 
 
 class Rollout:
@@ -66,6 +69,7 @@ class Rollout:
         self.deployed = False
         self.reason = ""
         self.timeline = Timeline()
+        self._beside: Deployed | None = None  # until it is being promoted or withdrawn
         self._progress = Progress(
             release=dataclasses.asdict(release),
             serving=serving.model_dump(mode="json"),
@@ -80,7 +84,16 @@ class Rollout:
 
         Raises:
             HeadwayError: Why the candidate got no traffic, or had it taken away again.
+            Ended: SIGTERM came; the traffic is with the stable version, and the step can be run again.
         """
+        with heeding_sigterm():
+            try:
+                self._run()
+            except Ended:
+                self._leave()
+                raise
+
+    def _run(self) -> None:
         digest = self.release.model_digest
         stable = self._look()
         unchanged = stable is not None and stable.model_digest == digest and stable.as_asked and self._right(stable)
@@ -95,17 +108,21 @@ class Rollout:
             )
             return
         self._note(stable_digest=stable.model_digest if stable else None)
-        candidate = self._start()
+        candidate = self._beside = self._start()
         try:
             self._verify(candidate)
             if stable:
                 self._take_steps(candidate, stable)
+            self._beside = None
             with self.timeline.phase("promote") as note:
                 live = self.engine.promote(candidate)
                 self.entrance, self.timeline.weight = self.engine.entrance(), 100
                 note.append(f"{self.entrance.url} answers with {digest[:12]}")
         except HeadwayError as error:
+            self._beside = None
             cause = self._cause(candidate, error)
+            if cause.code in _NOT_OURS_ANY_MORE:
+                raise cause from None
             self._roll_back(candidate, cause)
             raise cause from (None if cause is error else error)
         self.engine.note(None)
@@ -146,7 +163,7 @@ class Rollout:
         left, candidate, ours = self.engine.progress(), self.engine.candidate(), self._progress
         same = left is not None and (left.release, left.serving) == (ours.release, ours.serving)
         if left and same and not unchanged and not left.failure and candidate and not left.late:
-            self._progress = left
+            self._progress, self._beside = left, candidate
             return
         take_back(self.engine, self.timeline)
 
@@ -177,10 +194,24 @@ class Rollout:
         return candidate
 
     def _verify(self, candidate: Deployed) -> None:
+        before = self.engine.replicas(candidate)
         for check in run_checks(candidate.address, self.release.model_name, self.golden, self.serving):
+            if not check.passed and self._disrupted(candidate, before):
+                return self._verify(self.engine.candidate() or candidate)
             self.timeline.check(check)
             if not check.passed:
                 raise failure(check, self.engine.log_end(candidate))
+        return None
+
+    def _disrupted(self, candidate: Deployed, before: frozenset[str]) -> bool:
+        """Whether a process or pod was taken away that had no fault of its own; then waits for the one in its place."""
+        if self.engine.replicas(candidate) == before or self.engine.why_failed(candidate):
+            return False
+        self._require_time()
+        with self.timeline.phase("wait for the candidate") as note:
+            self.engine.start(self.release)
+            note.append("a pod of it had been taken away, as by an eviction: no fault of the model")
+        return True
 
     def _take_steps(self, candidate: Deployed, stable: Deployed) -> None:
         """The steps of the plan that are not done yet, and then all the traffic."""
@@ -226,11 +257,12 @@ class Rollout:
             note.append("the candidate stayed well")
 
     def _analyse(self, candidate: Deployed, stable: Deployed, analysis: Analysis, number: int) -> None:
-        where = f"analysis at {self.timeline.weight or 0} %"
+        where, before = f"analysis at {self.timeline.weight or 0} %", self.engine.replicas(candidate)
         with self.timeline.phase(where) as note:
             outcome = compare(
-                candidate,
-                stable,
+                # Looked up anew: pods may have come and gone since, and their addresses with them.
+                self.engine.candidate() or candidate,
+                self.engine.stable(self.release) or stable,
                 analysis,
                 model_name=self.release.model_name,
                 rows=self.golden,
@@ -238,6 +270,9 @@ class Rollout:
                 seed=int(self.release.model_digest[:8], 16) + number,
                 go_on=lambda: not self._progress.late,
             )
+            if outcome.decision != "passed" and self._disrupted(candidate, before):
+                note.append("made once more, since the candidate was disrupted")
+                return self._analyse(candidate, stable, analysis, number)
             found = [check.model_copy(update={"check": f"{where}: {check.check}"}) for check in outcome.checks]
             self.timeline.checks += found
             note.append("within every limit" if outcome.decision == "passed" else outcome.told())
@@ -245,10 +280,22 @@ class Rollout:
             undecided = outcome.decision == "inconclusive"
             if outcome.decision == "failed" or (undecided and self.plan.on_inconclusive == "roll_back"):
                 raise outcome.error(where)
+        return None
+
+    def _leave(self) -> None:
+        """Gives the traffic back, which is one request; all else stays as it is noted, for whoever comes next."""
+        told = "the next try finishes what it was doing"
+        if self._beside and self._progress.weight:
+            self.engine.let_go(self._beside)
+            told = f"the stable version has the {self._progress.weight} % back, and the candidate stays beside it"
+        log.warning(
+            f"the step was told to end: {told}. Run it again, and it goes on where it was; any other deployment to "
+            "this endpoint takes back what it has left."
+        )
 
     def _cause(self, candidate: Deployed, error: HeadwayError) -> HeadwayError:
         """What is wrong with the candidate's processes or pods, if that explains the error better."""
-        if error.code == "deployment.deadline":
+        if error.code in ("deployment.deadline", *_NOT_OURS_ANY_MORE):
             return error
         try:
             return self.engine.why_failed(candidate) or error

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,12 +15,16 @@ import pytest
 from headway.components._shared import images
 from headway.components._shared.errors import HeadwayError
 from images import build
+from tests.cluster.katib import kubeconfig_for
 from tests.cluster.kserve.__main__ import NOT_HERE
 from tests.cluster.kserve.address import own_address
 from tests.cluster.kserve.api import Api
 from tests.cluster.kserve.gateway import running
+from tests.cluster.kserve_home import Home
+from tests.cluster.kserve_releases import Place, claim
 from tests.cluster.kube import Kube
 from tests.cluster.s3 import S3, running_s3
+from tests.deployment_samples import train_sample
 
 HERE = Path(__file__).parent
 TEST_CLUSTER = Path(__file__).resolve().parents[3] / "shared" / "cluster"
@@ -137,6 +142,46 @@ def s3(cluster: Kube) -> Iterator[S3]:
 @pytest.fixture
 def namespace(cluster: Kube) -> Iterator[str]:
     """A namespace of the test's own."""
+    with _namespace(cluster) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two small models of one endpoint."""
+    folder = tmp_path_factory.mktemp("models")
+    return {name: train_sample(folder / name, depth=depth) for name, depth in (("first", 3), ("second", 2))}
+
+
+@pytest.fixture(scope="module")
+def module_home(
+    cluster: Kube, kserve: str, models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Home]:
+    """An endpoint that the tests of a module share."""
+    folder = tmp_path_factory.mktemp("home")
+    state = folder / "state"
+    state.mkdir()
+    with _namespace(cluster) as name:
+        claim(cluster, name, state)
+        home = Home(Place(cluster, name, kserve, str(state), folder), models)
+        home.register()
+        yield home
+        cluster.kubectl("delete", "pv", name, "--wait=false")
+
+
+@pytest.fixture
+def home(module_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """It has one of its models; whatever a test does to it, nothing may be left half done."""
+    place = module_home.place
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(place.kube, place.namespace, tmp_path)))
+    module_home.begin(tmp_path)
+    yield module_home
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(place.kube, place.namespace, tmp_path)))
+    module_home.settled()
+
+
+@contextmanager
+def _namespace(cluster: Kube) -> Iterator[str]:
     name = f"test-{uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
     yield name

@@ -40,6 +40,12 @@ class Kube:
             return json.loads(found)["items"] if found else []
         return json.loads(found) if found else None
 
+    def evict(self, namespace: str, pod: str) -> None:
+        """Takes a pod away as a drained node does."""
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction"
+        self.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+
     def finished_pod(self, namespace: str, job: str, *, timeout_s: int = 180) -> dict[str, Any]:
         """The pod of a Job once the Job is over, whichever way."""
         end, said = time.monotonic() + timeout_s, set()

@@ -192,6 +192,30 @@ class TestKatibEngine(KatibCases):
         self.search(self.another(), tmp_path, {"max_depth": {"type": "int", "min": 2, "max": 2}}, trials=2)
         assert orphan not in self.names("experiments.kubeflow.org")
 
+    def test_a_trial_whose_pod_is_evicted_runs_again_and_has_not_failed(self, engine: Engine, tmp_path: Path) -> None:
+        """As on a spot node; of the baseline, which is a Job of ours, and of a trial of Katib's."""
+        pods: dict[str, list[str]] = {}
+        over = threading.Event()
+
+        def evict_the_first() -> None:
+            while not over.wait(0.2):
+                for pod in self.kube.get(self.namespace, "pods"):
+                    job, name = pod["metadata"].get("labels", {}).get("job-name"), pod["metadata"]["name"]
+                    if job and pod["status"]["phase"] == "Running" and name not in pods.setdefault(job, []):
+                        pods[job].append(name)
+                        if len(pods[job]) == 1:
+                            self.kube.evict(self.namespace, name)
+
+        evictor = threading.Thread(target=evict_the_first)
+        evictor.start()
+        try:
+            trials = self.search(engine, tmp_path, trials=2, parallel=1, trial_timeout="120s")
+        finally:
+            over.set()
+            evictor.join()
+        assert [trial.state for trial in trials] == ["succeeded", "succeeded"]
+        assert [len(names) for names in pods.values()] == [2, 2]
+
     def test_a_controller_that_stops_and_starts_again_costs_time_only(self, engine: Engine, tmp_path: Path) -> None:
         def stop(trial: Trial) -> None:
             if trial.number == 1:

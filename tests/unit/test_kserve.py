@@ -19,7 +19,7 @@ from headway.components.deployment.kserve import routes
 from headway.components.deployment.kserve.capabilities import Capabilities, canary_unknown, cannot_split
 from headway.components.deployment.kserve.config import KServe
 from headway.components.deployment.kserve.lease import Record
-from headway.components.deployment.kserve.manifest import inference_service, kept_from
+from headway.components.deployment.kserve.manifest import inference_service, kept_from, versions_in
 from headway.components.deployment.kserve.reasons import Evidence, reason
 from headway.components.deployment.kserve.rules import broken_rules, check, storage_uri_of
 from headway.components.deployment.kserve.storage import storage_uri
@@ -126,6 +126,20 @@ def test_a_first_version_has_no_way_in_until_it_was_checked():
     label = "networking.kserve.io/visibility"
     assert inference_service("flights", version(), dark=True)["metadata"]["labels"][label] == "cluster-local"
     assert label not in inference_service("flights", version())["metadata"]["labels"]
+
+
+def test_versions_are_known_by_their_service_where_nothing_else_is_left_of_them():
+    old, new = version(min_replicas=2), version(B)
+    stable, candidate = versions_in(inference_service("flights", old, new, 50))
+    assert (stable.name, candidate.name, candidate.model_digest) == (old.name, new.name, B)
+    assert versions_in(inference_service("flights", old))[0].same_as(old)
+    assert versions_in(inference_service("flights", old, dark=True)) == (
+        None,
+        stable.model_copy(update={"scaling": old.scaling}),
+    )
+    foreign = inference_service("flights", old)
+    foreign["metadata"]["labels"] = {}
+    assert versions_in(foreign) is None
 
 
 def test_scaling_is_written_as_kserve_wants_it():

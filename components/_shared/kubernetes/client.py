@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import random
@@ -11,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.kubernetes.faults import fault_of, is_absence, is_passing
+from headway.components._shared.kubernetes.faults import asked_to_wait_s, conflicts_of, fault_of, is_absence, is_passing
 from headway.components._shared.kubernetes.kinds import ACCESS_REVIEW, EVENT, Kind
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 Objects = list[Object]
 T = TypeVar("T")
+
+log = logging.getLogger("headway")
 
 FIELD_MANAGER = "headway"
 _PATIENCE_S = 30.0
@@ -34,8 +37,8 @@ def in_cluster() -> bool:
 class Cluster:
     """One namespace, reached by the pod's service account or by a kubeconfig (`KUBECONFIG`, `~/.kube/config`).
 
-    Every call is tried again for up to 30 s while the API server cannot be reached, asks for patience or breaks down;
-    what it refuses is raised at once.
+    Every call is tried again for up to 30 s while the API server cannot be reached, asks for patience (Retry-After is
+    kept to) or breaks down; what it refuses is raised at once.
 
     Args:
         namespace: The namespace; by default the pod's own, or that of the kubeconfig's context.
@@ -43,8 +46,9 @@ class Cluster:
 
     Raises:
         HeadwayError: `kubernetes.no_cluster` when nothing says where one is; from every call, `kubernetes.unreachable`,
-            `kubernetes.unauthorised`, `kubernetes.forbidden`, `kubernetes.refused`, `kubernetes.quota`,
-            `kubernetes.conflict`, `kubernetes.kind_missing`, `kubernetes.webhook_down`, `kubernetes.failing`.
+            `kubernetes.certificate`, `kubernetes.unauthorised`, `kubernetes.forbidden`, `kubernetes.refused`,
+            `kubernetes.quota`, `kubernetes.conflict`, `kubernetes.kind_missing`, `kubernetes.webhook_down`,
+            `kubernetes.failing`.
     """
 
     def __init__(self, namespace: str | None = None, *, patience_s: float = _PATIENCE_S) -> None:
@@ -72,26 +76,37 @@ class Cluster:
         found = self._call("list", EVENT, call)
         return sorted(found, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "", reverse=True)
 
-    def apply(self, manifest: Object, *, force: bool = False, dry_run: bool = False) -> Object:
+    def apply(self, manifest: Object, *, force: bool = False, dry_run: bool = False, yielding: str = "") -> Object:
         """Server-side apply as `headway`: fields that are no longer sent go, those of others stay.
 
         Args:
             manifest: The object.
             force: Take fields that somebody else has changed, instead of `kubernetes.conflict`.
             dry_run: Only ask whether the server would take it, webhooks included.
+            yielding: Leave others' changes below this path (such as `.spec.predictor`) as they are, with a warning.
         """
+        from lightkube import ApiError
         from lightkube.types import PatchType
 
         kind, name = kind_of(manifest), manifest["metadata"]["name"]
-        return self._call(
-            "patch",
-            kind,
-            lambda: _plain(
-                self._client.patch(
-                    _resource(kind), name, manifest, patch_type=PatchType.APPLY, force=force, dry_run=dry_run
-                )
-            ),
-        )
+
+        def call() -> Object:
+            sent = copy.deepcopy(manifest)
+            while True:
+                try:
+                    return _plain(
+                        self._client.patch(
+                            _resource(kind), name, sent, patch_type=PatchType.APPLY, force=force, dry_run=dry_run
+                        )
+                    )
+                except ApiError as error:
+                    fields = conflicts_of(error)
+                    below = all(field.startswith(f"{yielding}.") for field in fields)
+                    if not (yielding and fields and below and all(_dropped(sent, field) for field in fields)):
+                        raise
+                    log.warning(f"{name}: somebody else has changed {', '.join(fields)}, which is left as it is")
+
+        return self._call("patch", kind, call)
 
     def create(self, manifest: Object) -> Object:
         """Creates an object; `kubernetes.exists` where there is one of that name."""
@@ -160,9 +175,10 @@ class Cluster:
             except HTTPError as error:
                 if "absent" in absent and isinstance(error, ApiError) and is_absence(error):
                     return absent["absent"]
-                if not is_passing(error) or time.monotonic() + pause > end:
+                wait = max(pause * (0.5 + random.random()), asked_to_wait_s(error))
+                if not is_passing(error) or time.monotonic() + wait > end:
                     raise fault_of(error, verb, kind, self.namespace, self.server) from error
-                time.sleep(pause * (0.5 + random.random()))
+                time.sleep(wait)
                 pause = min(2 * pause, 5.0)
 
 
@@ -188,6 +204,15 @@ def _resource(kind: Kind) -> Any:
 
     make = create_global_resource if kind.name in _CLUSTER_WIDE else create_namespaced_resource
     return make(kind.group, kind.version, kind.name, kind.plural)
+
+
+def _dropped(manifest: Object, field: str) -> bool:
+    """Takes a field such as `.spec.predictor.maxReplicas` out of a manifest; False if it is not found by its name."""
+    *path, last = field.removeprefix(".").split(".")
+    place = manifest
+    for part in path:
+        place = place.get(part) or {}
+    return place.pop(last, None) is not None
 
 
 def _plain(found: Any) -> Object:

@@ -18,6 +18,7 @@ log = logging.getLogger("headway")
 
 OUTAGES = ("kubernetes.unreachable", "kubernetes.failing", "kubernetes.webhook_down")
 # A server-side apply with an unknown field is answered 500; to try that again is pointless.
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _LASTING = ("failed to create typed patch object", "field not declared in schema", "failed calling webhook")
 
 
@@ -46,10 +47,22 @@ def is_passing(error: HTTPError) -> bool:
     """Whether the same call may succeed a little later."""
     status, message = _status(error), str(error)
     if status is None:
-        return True
+        return _UNTRUSTED not in message
     if status == 500 and "failed calling webhook" in message and "connection refused" in message:
         return True  # a webhook that has just been registered, or is being restarted
     return status == 429 or (status >= 500 and not any(text in message for text in _LASTING))
+
+
+def conflicts_of(error: ApiError) -> list[str]:
+    """The fields of an object that others have changed, when an apply was refused for that."""
+    causes = (error.status.details.causes if error.status.details else None) or ()
+    return [cause.field or "" for cause in causes if cause.reason == "FieldManagerConflict"]
+
+
+def asked_to_wait_s(error: HTTPError) -> float:
+    """How long the server wants to be left alone, by its header Retry-After."""
+    told = getattr(getattr(error, "response", None), "headers", {}).get("retry-after", "")
+    return float(told) if told.isdigit() else 0.0
 
 
 def fault_of(error: HTTPError, verb: str, kind: Kind, namespace: str, server: str) -> HeadwayError:
@@ -61,6 +74,13 @@ def fault_of(error: HTTPError, verb: str, kind: Kind, namespace: str, server: st
     def named(code: str, message: str, remedy: str, value: object = None) -> HeadwayError:
         return HeadwayError(f"kubernetes.{code}", message, value=value, remedy=remedy)
 
+    if status is None and _UNTRUSTED in said:
+        return named(
+            "certificate",
+            f"The certificate of the Kubernetes API at {server} cannot be trusted: {said.rpartition(': ')[2]}.",
+            "If it has expired, renew it (kubeadm certs renew apiserver, or your provider's way); if it is unknown, "
+            "give the kubeconfig the certificate-authority that signed it, and make sure who answers there.",
+        )
     if status is None:
         return named(
             "unreachable",
@@ -97,7 +117,8 @@ def fault_of(error: HTTPError, verb: str, kind: Kind, namespace: str, server: st
         return named(
             "conflict",
             f"Somebody else has changed this object {where}: {said}",
-            "Look at what was changed (kubectl get -o yaml --show-managed-fields); undo it, or make it a parameter.",
+            "Make the change a parameter; then give the field back, by deleting the entry of whoever changed it under "
+            "managedFields (kubectl edit --show-managed-fields).",
         )
     if "failed calling webhook" in said:
         return named(

@@ -19,6 +19,7 @@ from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Address, Deployed, Look, Release, Running
 from headway.components.deployment.kserve.config import KServe
 from headway.components.deployment.kserve.lease import EndpointLease, Record
+from headway.components.deployment.kserve.manifest import versions_in
 from headway.components.deployment.kserve.storage import storage_uri
 from headway.components.deployment.kserve.version import CONTAINER, Version, elsewhere, version_of
 from headway.components.deployment.kserve.watch import Watch
@@ -119,6 +120,12 @@ class KServeEngine:
         assert record.stable is not None
         self._way.shift(record.stable, version, weight)
 
+    def let_go(self, candidate: Deployed) -> None:  # noqa: ARG002 - there is one at most
+        """By the record as it was read or written last."""
+        record = self.lease.last
+        if record.stable and record.candidate:
+            self._way.let_go(record.stable, record.candidate)
+
     def promote(self, candidate: Deployed) -> Deployed:
         """Makes the candidate the stable version."""
         record, version = self._running(candidate)
@@ -136,8 +143,17 @@ class KServeEngine:
         return "\n".join(self.cluster.log(pod["metadata"]["name"], CONTAINER, lines=30) for pod in pods[:3]).strip()
 
     def why_failed(self, candidate: Deployed) -> HeadwayError | None:
-        """What its pods, events and logs say."""
-        return self._watch.why(self._running(candidate)[1])
+        """What its pods, events and logs say; or that somebody has taken it away."""
+        try:
+            return self._watch.fault(self._running(candidate)[1])
+        except HeadwayError as error:
+            if error.code not in ("deployment.candidate_gone", "deployment.endpoint_gone"):
+                raise
+            return error
+
+    def replicas(self, candidate: Deployed) -> frozenset[str]:
+        """The pods that are not on their way out, by their uid."""
+        return frozenset(pod["metadata"]["uid"] for pod in self._watch.pods(self._running(candidate)[1]))
 
     def names(self) -> list[str]:
         """The endpoints of the namespace, by their records."""
@@ -195,16 +211,19 @@ class KServeEngine:
         return Deployed(version.model_digest, self._watch.address(version), as_asked=as_asked, labels=labels)
 
     def _running(self, candidate: Deployed) -> tuple[Record, Version]:
-        """The record, and the candidate in it."""
+        """The record, and the candidate in it, which is there still."""
         record = self.lease.read()
-        if record.candidate is None or record.candidate.model_digest != candidate.model_digest:
-            raise HeadwayError(
-                "deployment.candidate_gone",
-                f"The candidate {candidate.model_digest[:12]} of {self.endpoint} is no longer there.",
-                value=self.endpoint,
-                remedy="Find out who removed it, and run the step again.",
-            )
-        return record, record.candidate
+        version = record.candidate
+        if version and version.model_digest == candidate.model_digest and self._way.runs(version):
+            return record, version
+        if record.stable is None or not self._way.runs(record.stable):
+            raise self._watch.endpoint_gone()
+        raise HeadwayError(
+            "deployment.candidate_gone",
+            f"Somebody has removed the candidate {candidate.model_digest[:12]} of {self.endpoint}.",
+            value=self.endpoint,
+            remedy="Find out who it was (the audit log), and run the step again: it starts the candidate anew.",
+        )
 
     def _version(self, release: Release) -> Version:
         uri = storage_uri(release.uri, self.state_uri, self.kserve.storage_uri)
@@ -229,16 +248,9 @@ class KServeEngine:
     def _settle(self) -> None:
         """Brings the record in line with the cluster: a step may have been killed between the two."""
         record = self.lease.read()
+        if record.stable is None and record.candidate is None:
+            record = self._found(record)
         stable, candidate = record.stable, record.candidate
-        if stable is None and candidate is None:
-            if self.cluster.get(INFERENCE_SERVICE, self.endpoint):
-                raise HeadwayError(
-                    "deployment.not_ours",
-                    f"There is an InferenceService {self.endpoint} already, and it is not a deployment of this suite.",
-                    value=self.endpoint,
-                    remedy="Give the model another name, or delete that service.",
-                )
-            return
         settled = record
         if stable and candidate and self._way.promoted(stable, candidate):
             settled = _promoted(record)
@@ -250,6 +262,24 @@ class KServeEngine:
                 settled = settled.model_copy(update={"stable": None})
         if settled != record:
             self.lease.write(settled)
+
+    def _found(self, record: Record) -> Record:
+        """The record when it holds no version: with those of a service of ours, if somebody has deleted the Lease."""
+        service = self.cluster.get(INFERENCE_SERVICE, self.endpoint)
+        if service is None:
+            return record
+        found = versions_in(service)
+        if found is None:
+            raise HeadwayError(
+                "deployment.not_ours",
+                f"There is an InferenceService {self.endpoint} already, and it is not a deployment of this suite.",
+                value=self.endpoint,
+                remedy="Give the model another name, or delete that service.",
+            )
+        log.warning(f"what was remembered of {self.endpoint} is gone with its Lease; it is taken from the service")
+        record = record.model_copy(update={"stable": found[0], "candidate": found[1]})
+        self.lease.write(record)
+        return record
 
     def _withdraw(self) -> None:
         record = self.lease.read()

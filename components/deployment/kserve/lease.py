@@ -57,6 +57,9 @@ class EndpointLease:
         cluster: Where.
         endpoint: Its name.
         patience_s: How long another deployment is waited for.
+
+    Attributes:
+        last: The record as it was read or written last.
     """
 
     def __init__(self, cluster: Cluster, endpoint: str, patience_s: float) -> None:
@@ -65,7 +68,9 @@ class EndpointLease:
         self._endpoint = endpoint
         self._patience_s = patience_s
         self._holder = f"{os.environ.get('HOSTNAME', 'headway')}-{uuid.uuid4().hex[:8]}"
+        self._held = False
         self._lock = threading.Lock()
+        self.last = Record()
 
     def endpoints(self) -> list[str]:
         """The endpoints of the namespace that have a record."""
@@ -74,7 +79,10 @@ class EndpointLease:
 
     def read(self) -> Record:
         """The record; an empty one where there is none."""
-        return _record_of(self._cluster.get(LEASE, self.name) or {})
+        found = self._cluster.get(LEASE, self.name)
+        if found or not self._held:  # while it is held, somebody may have deleted it: the next write brings it back
+            self.last = _record_of(found or {})
+        return self.last
 
     def write(self, record: Record) -> None:
         """Replaces the record; only while the lease is held.
@@ -83,6 +91,7 @@ class EndpointLease:
             HeadwayError: `endpoint.busy`: another deployment has taken the lease meanwhile.
         """
         self._update(record)
+        self.last = record
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -92,6 +101,8 @@ class EndpointLease:
             HeadwayError: `endpoint.busy`.
         """
         self._take()
+        self._held = True
+        self.read()
         over = threading.Event()
         renewal = threading.Thread(target=self._renew, args=(over,), daemon=True)
         renewal.start()
@@ -102,6 +113,7 @@ class EndpointLease:
             renewal.join()
             with bearing("giving the lease back (it runs out by itself)", (*OUTAGES, "endpoint.busy")):
                 self._update(holder="")
+            self._held = False
 
     def _take(self) -> None:
         """Takes a lease that is free, or whose holder has shown no sign of life while we watched."""
@@ -112,7 +124,8 @@ class EndpointLease:
             spec = (found or {}).get("spec") or {}
             if (spec.get("holderIdentity"), spec.get("renewTime")) != seen:
                 seen, since = (spec.get("holderIdentity"), spec.get("renewTime")), time.monotonic()
-            if not spec.get("holderIdentity") or time.monotonic() - since > _DURATION_S:
+            # Our own name is there when the answer to our request was lost.
+            if spec.get("holderIdentity") in (None, "", self._holder) or time.monotonic() - since > _DURATION_S:
                 try:
                     self._write(found or {**LEASE.head, "metadata": {"name": self.name}}, self._holder)
                     return
@@ -135,9 +148,13 @@ class EndpointLease:
         with self._lock:
             while True:
                 found = self._cluster.get(LEASE, self.name)
-                held_by = ((found or {}).get("spec") or {}).get("holderIdentity")
-                if found is None or held_by != self._holder:
-                    raise self._busy(str(held_by))
+                if found is None and holder == "":
+                    return
+                if found is None and self._held:
+                    log.warning(f"somebody has deleted the lease {self.name}; it is written anew")
+                    found, record = {**LEASE.head, "metadata": {"name": self.name}}, record or self.last
+                elif found is None or found["spec"].get("holderIdentity") != self._holder:
+                    raise self._busy(str((found or {}).get("spec", {}).get("holderIdentity")))
                 if record is not None:
                     annotations = found["metadata"].get("annotations") or {}
                     content = json.dumps(record.model_dump(mode="json"), sort_keys=True)
@@ -146,7 +163,7 @@ class EndpointLease:
                     self._write(found, self._holder if holder is None else holder)
                     return
                 except HeadwayError as error:
-                    if error.code != "kubernetes.conflict":
+                    if error.code not in ("kubernetes.conflict", "kubernetes.exists"):
                         raise
 
     def _write(self, manifest: dict[str, Any], holder: str) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 from headway.components._shared.kubernetes import FIELD_MANAGER
 from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE
-from headway.components.deployment.kserve.version import Version
+from headway.components.deployment.kserve.rules import storage_uri_of
+from headway.components.deployment.kserve.version import Version, version_in
 
+_MANAGED_BY = "app.kubernetes.io/managed-by"
 VISIBILITY = "networking.kserve.io/visibility"
 MODE = "serving.kserve.io/deploymentMode"
 AUTOSCALER = "serving.kserve.io/autoscalerClass"
@@ -52,7 +54,7 @@ def inference_service(
         **INFERENCE_SERVICE.head,
         "metadata": {
             "name": name,
-            "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER} | ({VISIBILITY: "cluster-local"} if dark else {}),
+            "labels": {_MANAGED_BY: FIELD_MANAGER} | ({VISIBILITY: "cluster-local"} if dark else {}),
             "annotations": {
                 MODE: KSERVE.mode,
                 AUTOSCALER: _autoscaler(stable, candidate) or KSERVE.unscaled,
@@ -81,11 +83,24 @@ def service_of_its_own(endpoint: str, version: Version, words: Words = KSERVE) -
         **INFERENCE_SERVICE.head,
         "metadata": {
             "name": version.service(endpoint),
-            "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER, VISIBILITY: "cluster-local"},
+            "labels": {_MANAGED_BY: FIELD_MANAGER, VISIBILITY: "cluster-local"},
             "annotations": {MODE: words.mode, AUTOSCALER: _autoscaler(version) or words.unscaled},
         },
         "spec": {"predictor": {**version.predictor, **version.scaling}},
     }
+
+
+def versions_in(service: Mapping[str, Any]) -> tuple[Version | None, Version | None] | None:
+    """Stable version and candidate of a service of ours, where nothing but the service is left; None for another's."""
+    labels = service["metadata"].get("labels") or {}
+    if labels.get(_MANAGED_BY) != FIELD_MANAGER:
+        return None
+    predictors = [
+        service["spec"]["predictor"],
+        *(canary["predictor"] for canary in service["spec"].get("canary") or ()),
+    ]
+    stable, *candidates = [version_in(predictor, storage_uri_of(predictor) or "") for predictor in predictors]
+    return (None, stable) if VISIBILITY in labels else (stable, next(iter(candidates), None))
 
 
 def kept_from(stable: Version, candidate: Version) -> list[str]:

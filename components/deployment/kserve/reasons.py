@@ -55,7 +55,7 @@ def _of_trouble(trouble: Trouble, evidence: Evidence) -> HeadwayError:
     if trouble.container == INITIALIZER and trouble.cause in ("crash", "oom"):
         return _named("storage", f"The release could not be loaded from its store: {_end(said)}", _STORAGE)
     if trouble.cause == "crash":
-        return _of_crash(said)
+        return _of_crash(said, trouble.exit_code)
     code, remedy = {
         "image": ("image_pull", "Check serving.kserve.image, and image_pull_secrets for a private registry."),
         "oom": ("oom", "Raise serving.kserve.resources.memory, or use a smaller model."),
@@ -67,11 +67,13 @@ def _of_trouble(trouble: Trouble, evidence: Evidence) -> HeadwayError:
     return _named(code, f"{trouble}.", remedy)
 
 
-def _of_crash(said: str) -> HeadwayError:
+def _of_crash(said: str, exit_code: int | None) -> HeadwayError:
     for pattern, code, what, remedy in _CRASHES:
         if re.search(pattern, said):
             return _named(code, f"{what}: {_end(said)}", remedy)
-    return _named("crash", f"The model server ended: {_end(said)}", "Cure what it logged last.")
+    return _named(
+        "crash", f"The model server ended with exit code {exit_code}: {_end(said)}", "Cure what it logged last."
+    )
 
 
 def _never_ready(pod: Object, events: Sequence[Object]) -> HeadwayError | None:

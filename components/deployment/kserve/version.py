@@ -17,6 +17,7 @@ CONTAINER = "kserve-container"
 PORT = 8080
 DIGEST = "headway/model-digest"
 _MODEL_DIR = "/mnt/models"
+_SCALING = ("minReplicas", "maxReplicas", "deploymentStrategy", "scaleMetric", "scaleTarget", "autoScaling")
 
 
 class Version(Config):
@@ -71,6 +72,20 @@ def version_of(release: Release, storage_uri: str, serving: Serving, settings: K
         storage_uri=storage_uri,
         predictor=predictor,
         scaling=scaling,
+    )
+
+
+def version_in(predictor: Mapping[str, Any], storage_uri: str) -> Version:
+    """A version as a service shows it, where nothing else is remembered of it."""
+    kept = {key: value for key, value in predictor.items() if key not in ("name", *_SCALING)}
+    return Version(
+        name=predictor["name"],
+        model_digest=predictor["annotations"][DIGEST],
+        version=None,
+        environment="unknown",
+        storage_uri=storage_uri,
+        predictor=kept,
+        scaling={"minReplicas": 1, **{key: predictor[key] for key in _SCALING if key in predictor}},
     )
 
 

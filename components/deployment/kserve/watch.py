@@ -48,21 +48,25 @@ class Watch:
         self.endpoint = endpoint
         self.serving = serving
         self.settings = settings
+        self._known, self._since = "", time.monotonic()
 
     def wait_ready(self, version: Version, *, pods: int = 1, dark: bool = False) -> None:
         """Waits until a version's Deployment is there in full, and its Service answers with its digest."""
-        patience_s = self.serving.start_timeout_s
-        end, since, known = time.monotonic() + patience_s, time.monotonic(), ""
+        patience_s, self._known = self.serving.start_timeout_s, ""
+        end = time.monotonic() + patience_s
         while not self._ready(version, pods, dark):
             why = self.why(version)
-            code = why.code.removeprefix("deployment.") if why else ""
-            if code != known:
-                known, since = code, time.monotonic()
-            if why and time.monotonic() - since >= _FINAL_AFTER_S.get(code, patience_s):
+            if why and self._has_lasted_s(why) >= _FINAL_AFTER_S.get(_class(why), patience_s):
                 raise why
             if time.monotonic() > end:
                 raise why or self._slow(version, patience_s)
             time.sleep(0.5)
+
+    def fault(self, version: Version) -> HeadwayError | None:
+        """What is wrong with a version that was ready once; None while what is wrong may pass, as after an eviction."""
+        why = self.why(version)
+        lasted_s = self._has_lasted_s(why)
+        return why if why and (_class(why) in _FINAL_AFTER_S or lasted_s >= self.serving.start_timeout_s) else None
 
     def wait_gone(self, version: Version) -> None:
         """Waits until neither its Deployment is there nor, where it had one, its own InferenceService."""
@@ -86,8 +90,10 @@ class Watch:
         return Address(f"http://{ready[0]}:{PORT}" if ready else f"http://{name}.{self.cluster.namespace}")
 
     def pods(self, version: Version) -> list[dict[str, Any]]:
+        """Those that are to stay: not what is being deleted, nor what a node has evicted and Kubernetes replaced."""
         found = self.cluster.list(POD, {"app": f"isvc.{version.named(self.endpoint)}"})
-        return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+        staying = [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+        return [pod for pod in staying if pod.get("status", {}).get("phase") != "Failed"]
 
     def pods_ready(self, version: Version) -> tuple[int, int]:
         """How many pods of a version are ready, and how many its Deployment is to have."""
@@ -112,6 +118,22 @@ class Watch:
                 logs=logs,
             )
         )
+
+    def endpoint_gone(self) -> HeadwayError:
+        """The error of a rollout whose endpoint vanishes under its hands."""
+        return HeadwayError(
+            "deployment.endpoint_gone",
+            f"Somebody has deleted the InferenceService {self.endpoint} in the middle of its rollout.",
+            value=self.endpoint,
+            remedy="Find out who it was (the audit log), and run the step again: it deploys the model anew.",
+        )
+
+    def _has_lasted_s(self, why: HeadwayError | None) -> float:
+        """For how long this has been the reason, as far as was looked."""
+        code = _class(why)
+        if code != self._known:
+            self._known, self._since = code, time.monotonic()
+        return time.monotonic() - self._since
 
     def _ready(self, version: Version, pods: int, dark: bool) -> bool:
         deployment = self.cluster.get(DEPLOYMENT, version.named(self.endpoint))
@@ -138,6 +160,10 @@ class Watch:
             value=version.named(self.endpoint),
             remedy="Raise serving.start_timeout_s; it covers pulling the image and loading the model.",
         )
+
+
+def _class(why: HeadwayError | None) -> str:
+    return why.code.removeprefix("deployment.") if why else ""
 
 
 def _unwell(pod: dict[str, Any]) -> Iterator[str]:

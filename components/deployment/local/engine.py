@@ -147,6 +147,11 @@ class LocalEngine(Memory):
 
         self.servers.wait_for(record.url, seen, backend.process)
 
+    def let_go(self, candidate: Deployed) -> None:  # noqa: ARG002 - there is one at most
+        """Writes a weight of zero."""
+        if record := read_endpoint(self.folder):
+            write_endpoint(self.folder, record.model_copy(update={"weight": 0}))
+
     def promote(self, candidate: Deployed) -> Deployed:
         """Makes it the router's own server, sees that the address answers with it, and lets the one before finish.
 
@@ -185,6 +190,10 @@ class LocalEngine(Memory):
         """That its process has ended, if it has."""
         process = self._backends[candidate.address.url].process
         return None if processes.pid_of(self.folder, process) else self.servers.died(process)
+
+    def replicas(self, candidate: Deployed) -> frozenset[str]:
+        """Its one process, dead or alive: nobody takes one away here."""
+        return frozenset({self._backends[candidate.address.url].process})
 
     def names(self) -> list[str]:
         """The endpoints of the state folder."""

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import json
 import ssl
 import threading
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
+from tests.certificates import self_signed
 from tests.cluster.kserve.api import Api, Object, head
 from tests.cluster.kserve.rules import defaulted, problem
 
@@ -35,7 +29,7 @@ class Webhook:
 
     def __init__(self, api: Api, address: str, folder: Path) -> None:
         self._api = api
-        certificate = _certificate(address, folder)
+        certificate = self_signed(address, folder / "tls.pem")
         self._server = ThreadingHTTPServer((address, 0), _Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "tls.pem")
@@ -102,22 +96,3 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 _PARTS = ("metadata", "spec")
-
-
-def _certificate(address: str, folder: Path) -> bytes:
-    """Writes key and certificate to tls.pem; gives the certificate."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kserve-stand-in")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    (folder / "tls.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, *plain) + pem)
-    return pem

@@ -113,6 +113,10 @@ class TwoServices:
             time.sleep(max(_LAG_S, self.settings.drain_s))  # their answers do not tell them apart
         self._observe(one)
 
+    def let_go(self, stable: Version, candidate: Version) -> None:  # noqa: ARG002 - the selector names one of them
+        """Picks the stable version."""
+        self._pick(stable)
+
     def promote(self, stable: Version | None, candidate: Version) -> None:
         """Ends the other service once nobody has been sent there for a while."""
         if stable is None or self._picked() != candidate.name:

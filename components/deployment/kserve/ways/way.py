@@ -43,6 +43,9 @@ class Way(Protocol):
     def shift(self, stable: Version, candidate: Version, weight: int) -> None:
         """Gives the candidate this percentage of the traffic, and returns once callers were seen to get it."""
 
+    def let_go(self, stable: Version, candidate: Version) -> None:
+        """Gives the stable version the traffic back and waits for nothing."""
+
     def promote(self, stable: Version | None, candidate: Version) -> None:
         """Ends the version before, which has no traffic by then; gives a first version its traffic."""
 

@@ -27,6 +27,7 @@ log = logging.getLogger("headway")
 
 _SPLIT_PROVEN_S = 20.0
 _LAG_S = 10.0
+_STABLE = ".spec.predictor"
 
 
 class Weights:
@@ -104,8 +105,12 @@ class Weights:
 
     def shift(self, stable: Version, candidate: Version, weight: int) -> None:
         """Waits until the gateway answers so."""
-        self.cluster.apply(self._manifest(stable, candidate, weight))
+        self._change(self._manifest(stable, candidate, weight), back=weight == 0)
         self._wait_weight(stable, candidate, weight)
+
+    def let_go(self, stable: Version, candidate: Version) -> None:
+        """A weight of zero."""
+        self._change(self._manifest(stable, candidate), back=True)
 
     def promote(self, stable: Version | None, candidate: Version) -> None:
         """Under the name that its pods have already."""
@@ -129,9 +134,9 @@ class Weights:
                 ):
                     self.shift(stable, candidate, 0)
                 time.sleep(self.settings.drain_s)
-            self._leave_alone(stable)
+            self._leave_alone(stable, back=True)
         self.watch.wait_gone(candidate)
-        if stable:
+        if stable and self.runs(stable):
             self._wait_weight(stable, stable, 100)
 
     def remove(self, versions: Sequence[Version]) -> None:
@@ -145,8 +150,21 @@ class Weights:
             return inference_service(self.endpoint, candidate, dark=True)
         return inference_service(self.endpoint, stable, candidate, weight)
 
-    def _leave_alone(self, version: Version) -> None:
-        self.cluster.apply(inference_service(self.endpoint, version))
+    def _leave_alone(self, version: Version, *, back: bool = False) -> None:
+        self._change(inference_service(self.endpoint, version), back=back)
+
+    def _change(self, manifest: dict[str, Any], *, back: bool) -> None:
+        """Applies to the service that is there: one that somebody has deleted must not come back, and be empty.
+
+        On the way back, a change of somebody else's to the stable version is no reason to leave traffic with the
+        candidate: it stays, and the next deployment reports it.
+        """
+        metadata = (self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}).get("metadata")
+        if metadata is None or "deletionTimestamp" in metadata:
+            raise self.watch.endpoint_gone()
+        self.cluster.apply(
+            {**manifest, "metadata": {**manifest["metadata"], "uid": metadata["uid"]}}, yielding=_STABLE if back else ""
+        )
 
     def _dark(self) -> bool:
         service = self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}
