@@ -117,7 +117,7 @@ def result_of(rollout: Rollout, engine_reason: str, outcome: Outcome, reason: st
         model_name=release.model_name,
         environment=release.environment,
         engine=rollout.engine.name,
-        engine_reason=engine_reason,
+        engine_reason=f"{engine_reason}; traffic moves by {rollout.engine.traffic()}",
         endpoint=rollout.entrance.url if rollout.entrance else None,
         headers=dict(rollout.entrance.headers) if rollout.entrance else {},
         model_digest=release.model_digest,

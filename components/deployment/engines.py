@@ -122,6 +122,9 @@ class Engine(Protocol):
     def entrance(self) -> Address:
         """Where callers reach the endpoint, whichever version answers."""
 
+    def traffic(self) -> str:
+        """How traffic moves here, and why so, in a few words."""
+
     def cannot_split(self) -> str | None:
         """Why the traffic cannot be split by weights here, in a sentence's words; None where it can."""
 

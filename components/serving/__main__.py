@@ -21,6 +21,8 @@ def main() -> int:
     parser.add_argument("--fd", type=int, help="a bound socket to listen on, instead of host and port")
     parser.add_argument("--grpc-port", type=int, help="also answer the v2 protocol over gRPC on this port")
     parser.add_argument("--max-rows", type=int, default=10_000, help="most rows of one request")
+    ending = os.environ.get("HEADWAY_ENDING_FILE")
+    parser.add_argument("--ending-file", default=ending, help="once it is there, every answer closes its connection")
     options = parser.parse_args()
     # Both must stand before scikit-learn and kserve are imported: threads are fixed then, and kserve reads sys.argv.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -57,6 +57,7 @@ def serve(
     manifest_sha256: str | None,
     threshold: float | None,
     max_rows: int,
+    ending_file: str | None = None,
 ) -> None:
     """Verifies a model folder, loads it and answers until SIGTERM; requests in progress are finished first.
 
@@ -70,6 +71,8 @@ def serve(
         manifest_sha256: What the model's manifest must hash to; None trusts the manifest.
         threshold: Decision threshold of the verdict.
         max_rows: Most rows of one request.
+        ending_file: Once it is there, every answer closes its connection, so that no caller keeps one to a server that
+            is about to end.
 
     Raises:
         HeadwayError: `model.not_a_model`, `model.changed`, or why it cannot be loaded.
@@ -78,7 +81,7 @@ def serve(
     loaded = load_model(model_dir)
     model = TabularModel(model_name, loaded, threshold=threshold, max_rows=max_rows)
     _log_no_values()
-    model_server.app.add_middleware(Guard, model_digest=manifest.model_digest)
+    model_server.app.add_middleware(Guard, model_digest=manifest.model_digest, ending_file=ending_file)
     server = Server(host, fd, http_port=port, grpc_port=grpc_port or 0, enable_grpc=grpc_port is not None)
     log.info(f"serving {model_name} {manifest.model_digest}")
     server.start([model])
@@ -134,10 +137,12 @@ class Guard:
     Args:
         app: What it guards.
         model_digest: The model that answers.
+        ending_file: Once it is there, every answer closes its connection.
     """
 
-    def __init__(self, app: ASGIApp, model_digest: str) -> None:
+    def __init__(self, app: ASGIApp, model_digest: str, ending_file: str | None = None) -> None:
         self.app = app
+        self.ending = Path(ending_file) if ending_file else None
         self.digest = model_digest.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,7 +156,10 @@ class Guard:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message.setdefault("headers", []).append((DIGEST_HEADER.encode(), self.digest))
+                headers = message.setdefault("headers", [])
+                headers.append((DIGEST_HEADER.encode(), self.digest))
+                if self.ending and self.ending.exists():
+                    headers.append((b"connection", b"close"))
                 route = re.sub(r"(models/)[^/:]+", r"\1{name}", scope["path"]) if known else "other"
                 _REQUESTS.labels(route, message["status"]).inc()
             await send(message)

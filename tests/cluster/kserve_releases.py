@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from headway.components._shared.config import parse
+from headway.components._shared.endpoints.inference import DIGEST_HEADER
 from headway.components._shared.releases import write_release
 from headway.components._shared.state import State
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Release
 from headway.components.deployment.kserve.engine import KServeEngine
+from tests.cluster.kserve.releases import LABEL
 from tests.cluster.kube import Kube
+from tests.cluster.load import ask
 from tests.cluster.s3 import S3
 from tests.deployment_samples import Delivery
 
@@ -32,6 +35,7 @@ class Place:
         gateway: Where the gateway answers.
         state: The state folder.
         folder: For the test's files.
+        plays: The release of KServe that the stand-in plays here.
     """
 
     kube: Kube
@@ -39,6 +43,24 @@ class Place:
     gateway: str
     state: str
     folder: Path
+    plays: str = "0.21"
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """What a candidate can be given in a rollout."""
+        return (10, 50, 100) if self.plays == "0.21" else (100,)
+
+    def caller(self) -> tuple[str, dict[str, str]]:
+        """URL and headers of a caller: those of the endpoint's own Service where it has one, else the gateway's."""
+        entrance = self.kube.get(self.namespace, "service", NAME)
+        if entrance is None:
+            return self.gateway + ASK, self.headers
+        return f"http://{entrance['spec']['clusterIP']}{ASK}", {}
+
+    def answering(self) -> str | None:
+        """Digest of the model that a caller gets an answer from; None where there is no way in."""
+        answer = ask(*self.caller())
+        return answer.headers[DIGEST_HEADER] if answer.status == 200 else None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -63,6 +85,10 @@ class Place:
         told = {"model_digest": written.model_digest, "manifest_sha256": written.manifest_sha256, "uri": uri}
         told |= {"model_name": NAME, "environment": "dev", "version": "1", "threshold": 0.3}
         return Release(**{**told, **changes})
+
+    def play(self, release: str) -> None:
+        """Lets the stand-in play a release of KServe here."""
+        self.kube.kubectl("label", "--overwrite", "namespace", self.namespace, f"{LABEL}={release}")
 
     def left(self) -> list[str]:
         """Deployments and services that are there, and whether a candidate stands beside the stable version."""

@@ -9,8 +9,8 @@ import pytest
 from headway.components._shared.endpoints.inference import DIGEST_HEADER
 from headway.components._shared.errors import HeadwayError
 from tests.cluster.katib import environment, kubeconfig_for
-from tests.cluster.kserve_releases import ASK, Place, prepare
-from tests.cluster.load import ask, steady_load
+from tests.cluster.kserve_releases import Place, prepare
+from tests.cluster.load import steady_load
 from tests.cluster.s3 import BUCKET
 from tests.deployment_samples import train_sample
 
@@ -23,13 +23,15 @@ def models(tmp_path_factory):
     return [train_sample(folder / f"depth-{depth}", depth=depth) for depth in (3, 2, 4)]
 
 
-@pytest.fixture
-def place(cluster, kserve, namespace, s3, tmp_path, monkeypatch):
+@pytest.fixture(params=["0.21", "0.19"], ids=["weights", "two_services"])
+def place(request, cluster, kserve, namespace, s3, tmp_path, monkeypatch):
     for name, value in environment(s3).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(cluster, namespace, tmp_path)))
     prepare(cluster, namespace, s3)
-    return Place(cluster, namespace, kserve, f"s3://{BUCKET}/{namespace}", tmp_path)
+    made = Place(cluster, namespace, kserve, f"s3://{BUCKET}/{namespace}", tmp_path, request.param)
+    made.play(request.param)
+    return made
 
 
 @pytest.fixture
@@ -51,10 +53,11 @@ def lost(load):
     return dict(Counter((int(answer.sent_s), answer.status or answer.body) for answer in load.errors))
 
 
-def whole(place, pods):
-    """The only thing that is there is one version."""
-    deployments = [name for name in place.left() if name.startswith("Deployment")]
-    return len(deployments) == pods and not any(name.startswith("canary") for name in place.left())
+def whole(place):
+    """The only thing that is there is one version, and what leads to it."""
+    found = Counter(name.partition(" ")[0] for name in place.left())
+    way = place.engine().lease.read().way
+    return found == {"Deployment": 1, "InferenceService": 1, "Service": 1 if way == "weights" else 2}
 
 
 @pytest.mark.core
@@ -64,17 +67,17 @@ def test_models_come_and_go_and_no_caller_notices(place, models):
     with engine.deploying():
         assert engine.stable(first) is None
         candidate = engine.start(first)
-        assert ask(place.gateway + ASK, place.headers).status == 404, "nobody reaches it before it was checked"
+        assert place.answering() is None, "nobody reaches it before it was checked"
         assert engine.promote(candidate).model_digest == first.model_digest
-    assert ask(place.gateway + ASK, place.headers).headers[DIGEST_HEADER] == first.model_digest
-    with steady_load(place.gateway + ASK, place.headers) as load:
+    assert place.answering() == first.model_digest
+    with steady_load(*place.caller()) as load:
         engine = place.engine()
         with engine.deploying():
             assert engine.stable(second).model_digest == first.model_digest
             candidate = engine.start(second)
             assert set(digests(load)) == {first.model_digest}, "a candidate starts without traffic"
             pods = uids(place, second)
-            for weight in (10, 50, 100):
+            for weight in place.weights:
                 engine.shift(candidate, weight)
             begun = len(load.answers)
             engine.promote(candidate)
@@ -84,13 +87,13 @@ def test_models_come_and_go_and_no_caller_notices(place, models):
             assert engine.stable(second).as_asked
         with engine.deploying():
             candidate = engine.start(third)
-            engine.shift(candidate, 50)
+            engine.shift(candidate, place.weights[-2:][0])
             engine.withdraw(candidate)
             engine.withdraw(candidate)
             assert engine.candidate() is None
     assert lost(load) == {}
     assert set(digests(load)) == {release.model_digest for release in (first, second, third)}
-    assert whole(place, 1)
+    assert whole(place)
 
 
 def uids(place, release):
@@ -101,7 +104,7 @@ def uids(place, release):
 @pytest.mark.core
 def test_a_candidate_that_cannot_start_is_withdrawn_with_the_class_of_its_reason(served, models):
     good = served.release(models[1])
-    with steady_load(served.gateway + ASK, served.headers) as load:
+    with steady_load(*served.caller()) as load:
         for given, changes, code, said in (
             ({"image": "registry.invalid/none:1"}, {}, "image_pull", "registry.invalid/none:1"),
             ({}, {"uri": f"{served.state}/releases/flights/none"}, "storage", "No model found"),
@@ -113,7 +116,7 @@ def test_a_candidate_that_cannot_start_is_withdrawn_with_the_class_of_its_reason
                 engine.start(served.release(models[1], **changes))
             assert (error.value.code, said in error.value.message) == (f"deployment.{code}", True), str(error.value)
             assert error.value.remedy
-            assert whole(served, 1)
+            assert whole(served)
     assert lost(load) == {}
     assert good.model_digest not in digests(load)
 
@@ -133,7 +136,7 @@ def test_what_may_pass_is_waited_for_and_then_told(served, models, given, code, 
     with engine.deploying(), pytest.raises(HeadwayError) as error:
         engine.start(served.release(models[1]))
     assert (error.value.code, said in error.value.message) == (f"deployment.{code}", True), str(error.value)
-    assert whole(served, 1)
+    assert whole(served)
 
 
 def test_a_quota_that_is_used_up_is_told(served, models):
@@ -144,14 +147,14 @@ def test_a_quota_that_is_used_up_is_told(served, models):
         engine.start(served.release(models[1]))
     assert error.value.code == "deployment.quota"
     assert "exceeded quota: small" in error.value.message
-    assert whole(served, 1)
+    assert whole(served)
 
 
 def test_what_was_begun_is_taken_up_by_the_next_step(served, models):
     second, third = (served.release(model) for model in models[1:])
     vanished = served.engine()
     with vanished.deploying():
-        vanished.shift(vanished.start(second), 50)
+        vanished.shift(vanished.start(second), served.weights[0])
     pods = uids(served, second)
     engine = served.engine()
     with engine.deploying():
@@ -163,7 +166,7 @@ def test_what_was_begun_is_taken_up_by_the_next_step(served, models):
         engine.start(third)
         assert engine.candidate().model_digest == third.model_digest, "another candidate takes its place"
         engine.withdraw(engine.candidate())
-    assert whole(served, 1)
+    assert whole(served)
 
 
 def test_a_promotion_that_was_not_noted_is_noted_by_the_next_step(served, models):
@@ -184,32 +187,37 @@ def test_a_promotion_that_was_not_noted_is_noted_by_the_next_step(served, models
 def test_a_promotion_whose_end_was_not_seen_is_taken_back_like_any_rollout(served, models):
     first, second = (served.release(model) for model in models[:2])
     engine = served.engine()
-    with steady_load(served.gateway + ASK, served.headers) as load, engine.deploying():
+    with steady_load(*served.caller()) as load, engine.deploying():
         candidate = engine.start(second)
         engine.shift(candidate, 100)
         record = engine.lease.read()
-        engine._way.promote(record.stable, record.candidate)
+        engine._way(record).promote(record.stable, record.candidate)
         engine.withdraw(candidate)
         assert engine.stable(first).as_asked
         assert engine.candidate() is None
     assert lost(load) == {}
-    assert ask(served.gateway + ASK, served.headers).headers[DIGEST_HEADER] == first.model_digest
-    assert whole(served, 1)
+    assert served.answering() == first.model_digest
+    assert whole(served)
 
 
 def test_new_settings_for_the_same_model_are_a_candidate_like_any_other(served, models):
     release = served.release(models[0])
     engine = served.engine(service_account=None, storage_secret="s3", min_replicas=2)
-    with steady_load(served.gateway + ASK, served.headers) as load, engine.deploying():
+    with steady_load(*served.caller()) as load, engine.deploying():
         assert not engine.stable(release).as_asked
         candidate = engine.start(release)
         engine.shift(candidate, 100)
         engine.promote(candidate)
         assert engine.stable(release).as_asked
     assert lost(load) == {}
-    assert whole(served, 1)
+    assert whole(served)
 
 
+WEIGHTS = pytest.mark.parametrize("place", ["0.21"], indirect=True)
+TWO_SERVICES = pytest.mark.parametrize("place", ["0.19"], indirect=True)
+
+
+@WEIGHTS
 def test_somebody_elses_change_is_reported_and_not_overwritten(served, models):
     edit = '{"spec": {"predictor": {"maxReplicas": 7}}}'
     kind = "inferenceservices.serving.kserve.io"
@@ -221,7 +229,7 @@ def test_somebody_elses_change_is_reported_and_not_overwritten(served, models):
     assert error.value.code == "kubernetes.conflict"
     assert "maxReplicas" in error.value.message
     assert served.kube.get(served.namespace, kind, "flights")["spec"]["predictor"]["maxReplicas"] == 7
-    assert whole(served, 1)
+    assert whole(served)
 
 
 def test_a_service_that_is_not_ours_is_left_alone(place, models):
@@ -239,6 +247,7 @@ def test_a_service_that_is_not_ours_is_left_alone(place, models):
     assert error.value.code == "deployment.not_ours"
 
 
+@WEIGHTS
 def test_two_deployments_to_one_endpoint_take_turns(place, models):
     engine, other = place.engine(), place.engine({"busy_timeout_s": 1})
     with engine.deploying():
@@ -249,6 +258,7 @@ def test_two_deployments_to_one_endpoint_take_turns(place, models):
         pass
 
 
+@WEIGHTS
 def test_a_lease_whose_holder_has_died_is_taken_over(place):
     engine = place.engine()
     engine.lease._take()  # and never renewed

@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 
+from tests.cluster.kserve.releases import LABEL
 from tests.cluster.load import ask, steady_load
 from tests.cluster.versions import RUNTIME, predictor, service
 
@@ -151,6 +152,18 @@ def test_a_dry_run_is_refused_in_the_words_of_webhooks_and_schema(there):
             for role, version in (("stable", OLD), ("canary", NEW))
         )
         assert words in dry_run(there, service(stable, canary, **more))
+
+
+@pytest.mark.core
+def test_what_an_older_schema_lacks_is_refused_in_the_words_for_what_no_schema_has(there):
+    unheard_of = service(predictor(OLD))
+    unheard_of["spec"]["canari"] = []
+    unheard_of["spec"]["predictor"]["nahme"] = "x"
+    said = dry_run(there, unheard_of)
+    there.kube.kubectl("label", "namespace", there.namespace, f"{LABEL}=0.19")
+    older = dry_run(there, service(predictor(OLD), predictor(NEW)))
+    words = said[said.index("failed to create") :].replace("canari", "canary").replace("nahme", "name")
+    assert older[older.index("failed to create") :].strip() == words.strip()
 
 
 @pytest.mark.core

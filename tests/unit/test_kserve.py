@@ -16,10 +16,16 @@ from headway.components._shared.errors import HeadwayError
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Address, Release
 from headway.components.deployment.kserve import routes
-from headway.components.deployment.kserve.capabilities import Capabilities, canary_unknown, cannot_split
+from headway.components.deployment.kserve.capabilities import Capabilities, canary_unknown, cannot_split, choose
 from headway.components.deployment.kserve.config import KServe
 from headway.components.deployment.kserve.lease import Record
-from headway.components.deployment.kserve.manifest import inference_service, kept_from, versions_in
+from headway.components.deployment.kserve.manifest import (
+    KSERVE_0_15,
+    inference_service,
+    kept_from,
+    service_of_its_own,
+    versions_in,
+)
 from headway.components.deployment.kserve.reasons import Evidence, reason
 from headway.components.deployment.kserve.rules import broken_rules, check, storage_uri_of
 from headway.components.deployment.kserve.storage import storage_uri
@@ -53,6 +59,8 @@ def test_the_pods_run_our_server_on_the_release_that_the_verdict_is_about():
     assert (given["--threshold"], given["--model-name"]) == ("0.25", "flights")
     assert storage_uri_of(service["spec"]["predictor"]) == f"s3://b/state/releases/flights/{A}/model"
     assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    (ending,) = (each["value"] for each in container["env"] if each["name"] == "HEADWAY_ENDING_FILE")
+    assert container["lifecycle"]["preStop"]["exec"]["command"][-1] == f"touch {ending}; sleep 10"
 
 
 def test_the_metrics_of_a_version_are_those_of_its_own_pods_and_of_no_other():
@@ -172,6 +180,25 @@ def test_a_wrong_setting_is_named(given, said):
     assert said in str(error.value)
 
 
+def test_a_version_with_a_service_of_its_own_has_the_same_pods_and_needs_nothing_that_an_old_kserve_lacks():
+    one = version(min_replicas=2)
+    service = service_of_its_own("flights", one)
+    together = inference_service("flights", one)
+    assert "name" not in service["spec"]["predictor"]
+    assert {"name": one.name, **service["spec"]["predictor"]} == together["spec"]["predictor"]
+    assert service["metadata"]["labels"]["networking.kserve.io/visibility"] == "cluster-local"
+    assert f"{service['metadata']['name']}-predictor" == one.named("flights")
+    check(service_of_its_own("m" * 31, one))
+
+
+def test_kserve_0_15_is_spoken_to_in_its_own_words():
+    annotations = service_of_its_own("flights", version(), KSERVE_0_15)["metadata"]["annotations"]
+    assert annotations["serving.kserve.io/deploymentMode"] == "RawDeployment"
+    assert annotations["serving.kserve.io/autoscalerClass"] == "external"
+    scaled = service_of_its_own("flights", version(max_replicas=5, autoscaling={"metric": "cpu"}), KSERVE_0_15)
+    assert scaled["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "hpa"
+
+
 # Storage.
 
 
@@ -247,6 +274,33 @@ def test_a_kserve_without_canaries_is_known_by_what_the_server_says():
     )
     assert canary_unknown(HeadwayError("kubernetes.refused", said, remedy=""))
     assert not canary_unknown(HeadwayError("kubernetes.refused", "a webhook says no", remedy=""))
+
+
+@pytest.mark.parametrize(
+    ("found", "asked", "unsplit", "way", "said"),
+    [
+        ({}, "auto", None, "weights", "knows canaries"),
+        ({"canary": False}, "auto", None, "two_services", "from 0.21 on"),
+        ({"routes": False}, "auto", None, "two_services", "no Gateway API"),
+        ({}, "auto", "no route named it", "two_services", "weights were tried: no route named it"),
+        ({}, "two_services", None, "two_services", "asked for"),
+        ({}, "weights", "no route named it", "weights", "asked for"),
+    ],
+)
+def test_the_way_of_the_traffic_follows_from_what_the_cluster_can_and_from_what_was_asked(
+    found, asked, unsplit, way, said
+):
+    whole = Capabilities(**{"routes": True, "canary": True, **found})
+    chosen, why = choose(whole, asked, unsplit, "flights")
+    assert chosen == way
+    assert said in why
+
+
+def test_weights_that_are_asked_for_where_they_would_not_work_are_refused_with_the_way_out():
+    with pytest.raises(HeadwayError) as error:
+        choose(Capabilities(routes=True, canary=False), "weights", None, "flights")
+    assert error.value.code == "deployment.cannot_split"
+    assert "serving.kserve.traffic two_services" in error.value.remedy
 
 
 # Routes.

@@ -1,5 +1,6 @@
 """The model server as a process, asked over HTTP and gRPC as any client would."""
 
+import http.client
 import json
 import signal
 import socket
@@ -177,6 +178,26 @@ def test_the_log_has_no_value_of_a_request(model, loaded):
     log = (model.parent / "server.log").read_text()
     assert "serving flights" in log
     assert PLANTED not in log
+
+
+def test_a_server_that_is_about_to_end_lets_callers_go_from_the_connections_that_they_keep(model, tmp_path):
+    ending = tmp_path / "ending"
+    with served(model, "--ending-file", str(ending)) as address:
+        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=20)
+        kept = [connects(connection) for _ in range(2)]
+        ending.touch()
+        last = [connects(connection) for _ in range(2)]
+    assert kept == [(True, None), (False, None)]
+    assert last == [(False, "close"), (True, "close")]
+
+
+def connects(connection):
+    """Whether a request had to make a connection, and what the answer says about keeping it."""
+    made = connection.sock is None
+    connection.request("GET", "/v2/models/flights/ready")
+    answer = connection.getresponse()
+    assert answer.read() is not None
+    return made, answer.headers["connection"]
 
 
 def test_a_model_whose_files_changed_is_not_served(model, tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster
 from headway.components._shared.kubernetes.kinds import HTTP_ROUTE, INFERENCE_SERVICE
+from headway.components.deployment.kserve.config import Traffic, WayName
 from headway.components.deployment.kserve.manifest import inference_service
 from headway.components.deployment.kserve.version import Version, elsewhere
 
@@ -61,6 +62,39 @@ def cannot_split(found: Capabilities) -> str | None:
     if not found.canary:
         return "this KServe does not move traffic to a canary, as it does from 0.21 on"
     return None
+
+
+def choose(found: Capabilities, asked: Traffic, unsplit: str | None, endpoint: str) -> tuple[WayName, str]:
+    """The way for an endpoint that has none yet, and why.
+
+    Args:
+        found: What the cluster can do.
+        asked: The setting.
+        unsplit: What was seen when weights were tried here before and did not move traffic.
+        endpoint: Its name.
+
+    Raises:
+        HeadwayError: `deployment.cannot_split`: weights are asked for, and would not work.
+    """
+    why_not = cannot_split(found)
+    if asked == "weights" and why_not:
+        raise unsplit_error(endpoint, why_not)
+    if asked != "auto":
+        return asked, "asked for"
+    if why_not or unsplit:
+        return "two_services", why_not or f"weights were tried: {unsplit}"
+    return "weights", "this KServe knows canaries, and the cluster has HTTPRoutes"
+
+
+def unsplit_error(endpoint: str, why_not: str) -> HeadwayError:
+    """The error of a cluster whose traffic cannot be moved by weights."""
+    return HeadwayError(
+        "deployment.cannot_split",
+        f"Traffic cannot be moved to a candidate of {endpoint} by weights: {why_not}.",
+        value=endpoint,
+        remedy="Update KServe to 0.21 with ingress.enableGatewayApi; or do without weights: undeploy the endpoint if "
+        "it has a model already, and deploy again with serving.kserve.traffic two_services.",
+    )
 
 
 def canary_unknown(error: HeadwayError) -> bool:

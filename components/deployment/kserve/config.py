@@ -12,6 +12,10 @@ Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 
 
+WayName = Literal["weights", "two_services"]
+Traffic = Literal["auto", "weights", "two_services"]
+
+
 class Resources(Config):
     """What a serving pod asks for.
 
@@ -94,10 +98,13 @@ class KServe(Config):
         tolerations: Taints of nodes that the pods put up with, as Kubernetes writes them.
         priority_class: Whose pods go first.
         logger: Log of requests and responses.
+        traffic: How it moves: `weights` of an HTTPRoute, which need KServe 0.21 with the Gateway API; `two_services`,
+            which every KServe can have, and which moves all of it at once; `auto` takes weights where they work. An
+            endpoint keeps what it was first deployed with.
         gateway: Address of the gateway as the step reaches it, such as `http://gateway.istio-system`; by default what
             the service's host name resolves to.
-        observe_timeout_s: Time for a change of weights to be seen in the answers; gateways lag, some up to a minute.
-        drain_s: How long a pod that is to end goes on answering, and how long a weight of zero is held before that.
+        observe_timeout_s: Time for moved traffic to be seen in the answers; gateways lag, some up to a minute.
+        drain_s: How long a pod that is to end goes on answering, and for how long it gets no traffic before that.
     """
 
     namespace: Name | None = None
@@ -114,6 +121,7 @@ class KServe(Config):
     tolerations: tuple[dict[str, Any], ...] = ()
     priority_class: Name | None = None
     logger: Logger | None = None
+    traffic: Traffic = "auto"
     gateway: str | None = Field(default=None, pattern=r"^https?://[^/]+")
     observe_timeout_s: float = Field(default=90, gt=0)
     drain_s: int = Field(default=10, ge=0, le=600)

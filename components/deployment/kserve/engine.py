@@ -23,8 +23,8 @@ from headway.components.deployment.kserve.manifest import versions_in
 from headway.components.deployment.kserve.storage import storage_uri
 from headway.components.deployment.kserve.version import CONTAINER, Version, elsewhere, version_of
 from headway.components.deployment.kserve.watch import Watch
+from headway.components.deployment.kserve.ways.choice import noting_what_cannot_split, way_of, with_way
 from headway.components.deployment.kserve.ways.way import Way
-from headway.components.deployment.kserve.ways.weights import Weights
 from headway.components.deployment.memory import History, Progress
 
 log = logging.getLogger("headway")
@@ -49,7 +49,6 @@ class KServeEngine:
         self.cluster = Cluster(self.kserve.namespace)
         self.lease = EndpointLease(self.cluster, model_name, serving.busy_timeout_s)
         self._watch = Watch(self.cluster, model_name, serving, self.kserve)
-        self._way: Way = Weights(self._watch)
 
     @contextlib.contextmanager
     def deploying(self) -> Iterator[None]:
@@ -60,12 +59,17 @@ class KServeEngine:
 
     def entrance(self) -> Address:
         """Where the way has it."""
-        return self._way.entrance()
+        return self._way(self.lease.read()).entrance()
+
+    def traffic(self) -> str:
+        """How it moves here, and why so."""
+        record = self.lease.read()
+        return f"{record.way.replace('_', ' ')}, {record.way_reason or 'not chosen yet'}"
 
     def cannot_split(self) -> str | None:
         """What the way says."""
-        stable = self.lease.read().stable
-        return self._way.cannot_split(stable) if stable else None
+        record = self.lease.read()
+        return self._way(record).cannot_split(record.stable) if record.stable else None
 
     def stable(self, release: Release) -> Deployed | None:
         """What has the traffic; Kubernetes itself has brought it back if its pods had died."""
@@ -73,6 +77,7 @@ class KServeEngine:
         stable = record.stable
         if stable is None:
             return None
+        self._way(record).restore(stable)
         asked = self._version(release)
         if stable.same_as(asked) and (stable.version, stable.environment) != (asked.version, asked.environment):
             labels = {"version": asked.version, "environment": asked.environment}
@@ -83,7 +88,9 @@ class KServeEngine:
     def candidate(self) -> Deployed | None:
         """What runs beside the stable version."""
         candidate = self.lease.read().candidate
-        return self._deployed(candidate, as_asked=self._as_asked(candidate)) if candidate else None
+        if candidate is None:
+            return None
+        return self._deployed(candidate, as_asked=candidate.has_settings(self.endpoint, self.serving, self.kserve))
 
     def start(self, release: Release) -> Deployed:
         """Starts a candidate that gets no traffic, or adopts it, and waits until it is ready for real.
@@ -97,14 +104,16 @@ class KServeEngine:
             self._withdraw()
             record = self.lease.read()
         if record.candidate is None:
+            record = with_way(record, wanted, self._watch)
             if record.stable and record.stable.storage_uri == wanted.storage_uri:
                 wanted = elsewhere(wanted)
-            self._way.check(record.stable, wanted)
+            self._way(record).check(record.stable, wanted)
             record = record.model_copy(update={"candidate": wanted})
             self.lease.write(record)
         candidate = record.candidate or wanted
         try:
-            self._way.start(record.stable, candidate)
+            with noting_what_cannot_split(self.lease):
+                self._way(record).start(record.stable, candidate)
         except HeadwayError:
             self._withdraw()
             raise
@@ -118,19 +127,20 @@ class KServeEngine:
         """
         record, version = self._running(candidate)
         assert record.stable is not None
-        self._way.shift(record.stable, version, weight)
+        self._way(record).shift(record.stable, version, weight)
 
     def let_go(self, candidate: Deployed) -> None:  # noqa: ARG002 - there is one at most
         """By the record as it was read or written last."""
         record = self.lease.last
         if record.stable and record.candidate:
-            self._way.let_go(record.stable, record.candidate)
+            self._way(record).let_go(record.stable, record.candidate)
 
     def promote(self, candidate: Deployed) -> Deployed:
         """Makes the candidate the stable version."""
         record, version = self._running(candidate)
-        self._way.promote(record.stable, version)
-        self.lease.write(_promoted(record))
+        with noting_what_cannot_split(self.lease):
+            self._way(record).promote(record.stable, version)
+        self.lease.write(record.promoted())
         return self._deployed(version)
 
     def withdraw(self, candidate: Deployed) -> None:  # noqa: ARG002 - there is one at most
@@ -162,15 +172,19 @@ class KServeEngine:
     def look(self) -> Look:
         """What the record knows, and how its pods are."""
         record = self.lease.read()
-        stable, candidate = record.stable, record.candidate
-        return Look(self._seen(stable) if stable else None, self._seen(candidate) if candidate else None)
+        way = self._way(record)
+
+        def seen(version: Version | None) -> Running | None:
+            return self._watch.seen(version, weight=way.weight_of(version)) if version else None
+
+        return Look(seen(record.stable), seen(record.candidate))
 
     def remove(self) -> None:
         """Ends every version and empties the record."""
         with self.deploying():
             record = self.lease.read()
-            self._way.remove([version for version in (record.stable, record.candidate) if version])
-            self.lease.write(Record())
+            self._way(record).remove([version for version in (record.stable, record.candidate) if version])
+            self.lease.write(Record(unsplit=record.unsplit))
 
     def settings(self) -> dict[str, Any]:
         """What was asked for, with the image."""
@@ -192,19 +206,6 @@ class KServeEngine:
     def note(self, progress: Progress | None) -> None:
         """Keeps it in the endpoint's record."""
         self.lease.write(self.lease.read().model_copy(update={"progress": progress}))
-
-    def _seen(self, version: Version) -> Running:
-        ready, wanted = self._watch.pods_ready(version)
-        why = self._watch.why(version) if ready < wanted else None
-        return Running(
-            model_digest=version.model_digest,
-            version=version.version,
-            environment=version.environment,
-            ready=ready,
-            wanted=wanted,
-            weight=round(self._way.weight_of(version)),
-            problem=why.message.partition("\n")[0] if why else None,
-        )
 
     def _deployed(self, version: Version, *, as_asked: bool = True) -> Deployed:
         labels = version.labels(self.endpoint, self.cluster.namespace)
@@ -229,21 +230,8 @@ class KServeEngine:
         uri = storage_uri(release.uri, self.state_uri, self.kserve.storage_uri)
         return version_of(release, uri, self.serving, self.kserve)
 
-    def _as_asked(self, version: Version) -> bool:
-        """Whether a version of any release was started with the settings of now."""
-        arguments = version.predictor["containers"][0]["args"]
-        given = dict(zip(arguments[::2], arguments[1::2], strict=True))
-        threshold = given.get("--threshold")
-        release = Release(
-            model_name=self.endpoint,
-            environment=version.environment,
-            version=version.version,
-            model_digest=version.model_digest,
-            manifest_sha256=given["--manifest-sha256"],
-            threshold=None if threshold is None else float(threshold),
-            uri="",
-        )
-        return version_of(release, version.storage_uri, self.serving, self.kserve).same_as(version)
+    def _way(self, record: Record) -> Way:
+        return way_of(record, self._watch)
 
     def _settle(self) -> None:
         """Brings the record in line with the cluster: a step may have been killed between the two."""
@@ -251,13 +239,13 @@ class KServeEngine:
         if record.stable is None and record.candidate is None:
             record = self._found(record)
         stable, candidate = record.stable, record.candidate
-        settled = record
-        if stable and candidate and self._way.promoted(stable, candidate):
-            settled = _promoted(record)
+        settled, way = record, self._way(record)
+        if stable and candidate and way.promoted(stable, candidate):
+            settled = record.promoted()
         else:
-            if candidate and not self._way.runs(candidate):
+            if candidate and not way.runs(candidate):
                 settled = settled.model_copy(update={"candidate": None})
-            if stable and not self._way.runs(stable):
+            if stable and not way.runs(stable):
                 log.warning(f"the stable version of {self.endpoint} is gone; somebody deleted it")
                 settled = settled.model_copy(update={"stable": None})
         if settled != record:
@@ -286,20 +274,16 @@ class KServeEngine:
         stable, candidate = record.stable, record.candidate
         if candidate is None:
             return
-        if stable and self._way.promoted(stable, candidate):
+        if stable and self._way(record).promoted(stable, candidate):
             self._bring_back(record, stable, candidate)
         else:
-            self._way.withdraw(stable, candidate)
+            self._way(record).withdraw(stable, candidate)
         self.lease.write(record.model_copy(update={"candidate": None}))
 
     def _bring_back(self, record: Record, stable: Version, promoted: Version) -> None:
         """After a promotion whose end was not seen: what had the traffic before comes back as a candidate does."""
         self.lease.write(record.model_copy(update={"stable": promoted, "candidate": stable}))
-        self._way.start(promoted, stable)
-        self._way.shift(promoted, stable, 100)
-        self._way.promote(promoted, stable)
-
-
-def _promoted(record: Record) -> Record:
-    """The record once the candidate is the stable version."""
-    return record.model_copy(update={"stable": record.candidate, "candidate": None})
+        way = self._way(record)
+        way.start(promoted, stable)
+        way.shift(promoted, stable, 100)
+        way.promote(promoted, stable)

@@ -21,6 +21,7 @@ from headway.components._shared.config import Config, parse
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import OUTAGES, Cluster, bearing
 from headway.components._shared.kubernetes.kinds import LEASE
+from headway.components.deployment.kserve.config import WayName
 from headway.components.deployment.kserve.version import Version
 from headway.components.deployment.memory import History, Progress
 
@@ -41,6 +42,9 @@ class Record(Config):
         candidate: What runs beside it, or is about to.
         history: What has and had the traffic.
         progress: Of the rollout that is under way.
+        way: How traffic moves between its versions.
+        way_reason: Why it is that way.
+        unsplit: What was seen when weights were tried and did not move traffic; None while that did not happen.
     """
 
     schema_version: Literal[1] = 1
@@ -48,6 +52,13 @@ class Record(Config):
     candidate: Version | None = None
     history: History = History()
     progress: Progress | None = None
+    way: WayName = "weights"
+    way_reason: str = ""
+    unsplit: str | None = None
+
+    def promoted(self) -> Record:
+        """Once the candidate is the stable version."""
+        return self.model_copy(update={"stable": self.candidate, "candidate": None})
 
 
 class EndpointLease:
@@ -74,8 +85,9 @@ class EndpointLease:
 
     def endpoints(self) -> list[str]:
         """The endpoints of the namespace that have a record."""
-        names = [lease["metadata"]["name"] for lease in self._cluster.list(LEASE) if _record_of(lease) != Record()]
-        return sorted(name.removeprefix(_PREFIX) for name in names)
+        records = {lease["metadata"]["name"]: _record_of(lease) for lease in self._cluster.list(LEASE)}
+        there = [name for name, r in records.items() if r.stable or r.candidate or r.history != History()]
+        return sorted(name.removeprefix(_PREFIX) for name in there)
 
     def read(self) -> Record:
         """The record; an empty one where there is none."""

@@ -18,6 +18,7 @@ PORT = 8080
 DIGEST = "headway/model-digest"
 _MODEL_DIR = "/mnt/models"
 _SCALING = ("minReplicas", "maxReplicas", "deploymentStrategy", "scaleMetric", "scaleTarget", "autoScaling")
+_ENDING = "/tmp/ending"
 
 
 class Version(Config):
@@ -44,6 +45,22 @@ class Version(Config):
     def same_as(self, other: Version) -> bool:
         """Whether it is the same model with the same settings."""
         return _without_address(self) == _without_address(other)
+
+    def has_settings(self, endpoint: str, serving: Serving, settings: KServe) -> bool:
+        """Whether a version of any release would be started by these settings as it was."""
+        arguments = self.predictor["containers"][0]["args"]
+        given = dict(zip(arguments[::2], arguments[1::2], strict=True))
+        threshold = given.get("--threshold")
+        release = Release(
+            model_name=endpoint,
+            environment=self.environment,
+            version=self.version,
+            model_digest=self.model_digest,
+            manifest_sha256=given["--manifest-sha256"],
+            threshold=None if threshold is None else float(threshold),
+            uri="",
+        )
+        return version_of(release, self.storage_uri, serving, settings).same_as(self)
 
     def service(self, endpoint: str) -> str:
         """The name of its InferenceService, where it has one of its own."""
@@ -113,7 +130,10 @@ def _predictor(release: Release, storage_uri: str, serving: Serving, settings: K
         "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-m", "headway.components.serving"],
         "args": [part for pair in arguments.items() for part in pair],
-        "env": [{"name": "STORAGE_URI", "value": storage_uri}],
+        "env": [
+            {"name": "STORAGE_URI", "value": storage_uri},
+            {"name": "HEADWAY_ENDING_FILE", "value": _ENDING},
+        ],
         "ports": [{"containerPort": PORT, "protocol": "TCP"}],
         # All four: KServe fills in what is left out, but not in a candidate, whose pods would go when it is promoted.
         "resources": {
@@ -124,8 +144,8 @@ def _predictor(release: Release, storage_uri: str, serving: Serving, settings: K
         "startupProbe": _probe("/v2/health/live", period_s=2, failures=max(1, round(serving.start_timeout_s / 2))),
         "readinessProbe": _probe(f"/v2/models/{release.model_name}/ready", period_s=2, failures=3),
         "livenessProbe": _probe("/v2/health/live", period_s=10, failures=6),
-        # A gateway goes on sending for a while after a pod was told to end.
-        "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(settings.drain_s)]}}},
+        # A gateway goes on sending for a while after a pod was told to end; callers let go of their connections then.
+        "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", f"touch {_ENDING}; sleep {settings.drain_s}"]}}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "runAsNonRoot": True,

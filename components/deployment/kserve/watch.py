@@ -10,7 +10,7 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster
 from headway.components._shared.kubernetes.kinds import DEPLOYMENT, EVENT, INFERENCE_SERVICE, POD, SERVICE
 from headway.components.deployment.config import Serving
-from headway.components.deployment.engines import Address
+from headway.components.deployment.engines import Address, Running
 from headway.components.deployment.kserve import routes
 from headway.components.deployment.kserve.config import KServe
 from headway.components.deployment.kserve.manifest import VISIBILITY
@@ -95,11 +95,21 @@ class Watch:
         staying = [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
         return [pod for pod in staying if pod.get("status", {}).get("phase") != "Failed"]
 
-    def pods_ready(self, version: Version) -> tuple[int, int]:
-        """How many pods of a version are ready, and how many its Deployment is to have."""
+    def seen(self, version: Version, *, weight: float) -> Running:
+        """What its Deployment says of its pods, and if some are missing, why."""
         deployment = self.cluster.get(DEPLOYMENT, version.named(self.endpoint)) or {}
         ready = deployment.get("status", {}).get("readyReplicas", 0)
-        return ready, max(1, deployment.get("spec", {}).get("replicas", 1))
+        wanted = max(1, deployment.get("spec", {}).get("replicas", 1))
+        why = self.why(version) if ready < wanted else None
+        return Running(
+            model_digest=version.model_digest,
+            version=version.version,
+            environment=version.environment,
+            ready=ready,
+            wanted=wanted,
+            weight=round(weight),
+            problem=why.message.partition("\n")[0] if why else None,
+        )
 
     def why(self, version: Version) -> HeadwayError | None:
         pods = self.pods(version)

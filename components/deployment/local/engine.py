@@ -75,6 +75,10 @@ class LocalEngine(Memory):
         record = read_endpoint(self.folder)
         return Address(f"http://127.0.0.1:{self._port or (record.port if record else 0)}")
 
+    def traffic(self) -> str:
+        """By the router."""
+        return "weights of a router"
+
     def cannot_split(self) -> str | None:
         """The router splits by weights."""
         return None

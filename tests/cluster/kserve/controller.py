@@ -12,7 +12,8 @@ from lightkube import ApiError
 
 from tests.cluster.kserve import objects
 from tests.cluster.kserve.api import Api, Object, head, name_of
-from tests.cluster.kserve.objects import AUTOSCALER, OWNER, STOP, RefusedError
+from tests.cluster.kserve.objects import AUTOSCALER, MODE, OWNER, STOP, RefusedError
+from tests.cluster.kserve.releases import Release, release_of
 from tests.cluster.kserve.status import Conditions, invalid_spec, model_status, predictor_condition
 
 log = logging.getLogger("kserve")
@@ -40,11 +41,13 @@ class Controller:
         world = {
             kind: self._api.list(kind) for kind in ("Deployment", "Service", "HTTPRoute", "HorizontalPodAutoscaler")
         }
+        releases = {name_of(space): release_of(space) for space in self._api.list("Namespace")}
         world["Pod"] = self._api.list("Pod", component="predictor")
         for isvc in services:
-            if "deletionTimestamp" not in isvc["metadata"]:
+            release = releases.get(isvc["metadata"]["namespace"])
+            if release and "deletionTimestamp" not in isvc["metadata"]:
                 try:
-                    Reconciliation(self, isvc, runtimes, world).run()
+                    Reconciliation(self, isvc, runtimes, world, release).run()
                 except ApiError as error:  # a conflict, or the namespace is going
                     self.tell(isvc, f"fails to reconcile component: {error}")
 
@@ -118,11 +121,18 @@ class Reconciliation:
         isvc: The service.
         runtimes: ServingRuntimes of all namespaces and of the cluster.
         world: What there is, by kind.
+        release: The release of KServe that is played.
     """
 
     def __init__(
-        self, controller: Controller, isvc: Object, runtimes: Sequence[Object], world: Mapping[str, Sequence[Object]]
+        self,
+        controller: Controller,
+        isvc: Object,
+        runtimes: Sequence[Object],
+        world: Mapping[str, Sequence[Object]],
+        release: Release,
     ) -> None:
+        self._release = release
         self._controller = controller
         self._isvc = isvc
         self._runtimes = runtimes
@@ -138,12 +148,14 @@ class Reconciliation:
         try:
             if (self._isvc["metadata"].get("annotations") or {}).get(STOP) == "true":
                 self._stop()
+            elif self._isvc["metadata"]["annotations"][MODE] != self._release.mode:
+                raise RefusedError("Knative Serving is not available")
             else:
                 ready = self._canaries()
                 self._remove_orphans()
                 self._stable(ready)
                 self._conditions.set("Stopped", False)
-                self._routes(ready)
+                self._routes(ready if self._release.weights else {})
         except RefusedError as refused:
             if refused.failure:
                 self._model = invalid_spec(self._model, *refused.failure)
@@ -207,7 +219,8 @@ class Reconciliation:
         self._model = model_status(self._model, pods, ready=self._conditions.true("Ready"))
 
     def _routes(self, ready: Mapping[str, bool]) -> None:
-        if (self._isvc["metadata"].get("labels") or {}).get("networking.kserve.io/visibility") == "cluster-local":
+        labels = self._isvc["metadata"].get("labels") or {}
+        if not self._release.routes or labels.get("networking.kserve.io/visibility") == "cluster-local":
             self._conditions.set("IngressReady", True)
             return self._addresses()
         if not self._conditions.true("PredictorReady"):
@@ -249,7 +262,7 @@ class Reconciliation:
     def _write(self) -> None:
         status = {
             **self._status,
-            "deploymentMode": "Standard",
+            "deploymentMode": self._release.mode,
             "conditions": self._conditions.list(),
             "modelStatus": self._model or None,
         }
@@ -257,7 +270,8 @@ class Reconciliation:
 
     def _put_workload(self, predictor: Object, replicas: int | None, *, canary: bool = False) -> None:
         secrets = self._controller.secrets_of(self._isvc, predictor)
-        made = objects.workload(self._isvc, predictor, replicas, self._runtimes, secrets, canary=canary)
+        options = {"canary": canary, "unscaled": self._release.unscaled}
+        made = objects.workload(self._isvc, predictor, replicas, self._runtimes, secrets, **options)
         for wanted in made:
             self._controller.put(wanted, self._there[wanted["kind"]].get(name_of(wanted)))
         annotations = made[1]["metadata"]["annotations"]

@@ -94,6 +94,7 @@ def workload(
     secrets: Sequence[Object],
     *,
     canary: bool = False,
+    unscaled: str = "none",
 ) -> list[Object]:
     """Service, Deployment and autoscaler of one version, in the order in which they are written."""
     service = isvc["metadata"]["name"]
@@ -128,7 +129,7 @@ def workload(
         or {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}},
     }
     scaler = annotations.get(AUTOSCALER, "hpa")
-    if replicas is not None and scaler == "none":
+    if replicas is not None and scaler == unscaled:
         spec["replicas"] = replicas
     made = [
         {

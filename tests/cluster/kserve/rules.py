@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from tests.cluster.kserve.api import Object
 from tests.cluster.kserve.objects import AUTOSCALER, CONTAINER, MODE
+from tests.cluster.kserve.releases import Release
 
 FRAMEWORKS = (
     "sklearn",
@@ -23,15 +24,16 @@ FRAMEWORKS = (
 )
 _NAME = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _OLD_MODES = {"RawDeployment": "Standard", "Serverless": "Knative"}
+_PLAIN = ("Standard", "RawDeployment")
 _FORMAT = "internal.serving.kserve.io/model-format"
 
 
-def defaulted(isvc: Object) -> Object:
+def defaulted(isvc: Object, release: Release) -> Object:
     """The service as the mutating webhook hands it on; what a Go struct always writes is there, empty."""
     found = copy.deepcopy(isvc)
     annotations = found["metadata"].setdefault("annotations", {})
-    mode = annotations.setdefault(MODE, "Standard")
-    annotations[MODE] = _OLD_MODES.get(mode, mode)
+    mode = annotations.setdefault(MODE, release.mode)
+    annotations[MODE] = _OLD_MODES.get(mode, mode) if release.mode == "Standard" else mode
     predictor = found["spec"]["predictor"]
     for framework in FRAMEWORKS:
         if framework in predictor and "model" not in predictor:
@@ -99,7 +101,7 @@ def _problem(isvc: Object) -> str | None:
         return "Setting both StorageURI and StorageURIs is not supported."
     return (
         _component_problem(predictor)
-        or (_scaling_problem(predictor, scaler) if annotations.get(MODE) == "Standard" else _knative_problem(predictor))
+        or (_scaling_problem(predictor, scaler) if annotations.get(MODE) in _PLAIN else _knative_problem(predictor))
         or _canaries_problem(isvc, annotations)
     )
 

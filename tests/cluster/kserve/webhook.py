@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.certificates import self_signed
 from tests.cluster.kserve.api import Api, Object, head
+from tests.cluster.kserve.releases import refused_class, release_of, undeclared
 from tests.cluster.kserve.rules import defaulted, problem
 
 NAME = "inferenceservice.serving.kserve.io"
@@ -30,7 +31,7 @@ class Webhook:
     def __init__(self, api: Api, address: str, folder: Path) -> None:
         self._api = api
         certificate = self_signed(address, folder / "tls.pem")
-        self._server = ThreadingHTTPServer((address, 0), _Handler)
+        self._server = ThreadingHTTPServer((address, 0), type("Handler", (_Handler,), {"api": api}))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "tls.pem")
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
@@ -71,17 +72,20 @@ class Webhook:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    api: Api
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["request"]
         answer: dict[str, Any] = {"uid": request["uid"], "allowed": True}
-        if self.path.startswith("/mutate"):  # the API server adds its timeout
-            patch = [
-                {"op": "replace", "path": f"/{part}", "value": defaulted(request["object"])[part]} for part in _PARTS
-            ]
+        release = release_of(self.api.get("Namespace", None, request["namespace"]))
+        if found := undeclared(request["object"], release):
+            answer |= {"allowed": False, "status": {"code": 500, "message": found, "reason": "InternalError"}}
+        elif self.path.startswith("/mutate"):  # the API server adds its timeout
+            changed = defaulted(request["object"], release)
+            patch = [{"op": "replace", "path": f"/{part}", "value": changed[part]} for part in _PARTS]
             answer |= {"patchType": "JSONPatch", "patch": base64.b64encode(json.dumps(patch).encode()).decode()}
         else:
-            found = problem(request["object"], request.get("oldObject"))
+            found = refused_class(request["object"], release) or problem(request["object"], request.get("oldObject"))
             if found:
                 answer |= {"allowed": False, "status": {"code": 403, "message": found, "reason": "Forbidden"}}
         body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}).encode()

@@ -6,6 +6,7 @@ Service is named as the endpoint, a name that KServe gives to nothing: its own o
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from headway.components.deployment.kserve.manifest import AUTOSCALER, KSERVE, KS
 from headway.components.deployment.kserve.rules import check
 from headway.components.deployment.kserve.version import Version
 from headway.components.deployment.kserve.watch import Watch
+
+log = logging.getLogger("headway")
 
 _SERVES = "headway/version"
 _MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -51,7 +54,7 @@ class TwoServices:
                 "deployment.ingress",
                 f"The Service {self.endpoint}, which leads to the stable version, is gone.",
                 value=self.endpoint,
-                remedy="Find out who deleted it; the next deployment of another model makes it anew.",
+                remedy="Find out who deleted it, and run the step again: it makes it anew.",
             )
         name, ip = f"{self.endpoint}.{self.cluster.namespace}.svc", str(service["spec"]["clusterIP"])
         return Address(f"http://{name if _leads_to(name, ip) else ip}")
@@ -86,6 +89,13 @@ class TwoServices:
         manifest = self._manifest(candidate)
         check(manifest)
         self.cluster.apply(manifest, dry_run=True)
+
+    def restore(self, stable: Version) -> None:
+        """Makes the Service anew."""
+        if self._entrance() is None:
+            log.warning(f"the Service {self.endpoint} is gone; somebody deleted it, and it is made anew")
+            self._pick(stable)
+            self._observe(stable)
 
     def start(self, stable: Version | None, candidate: Version) -> None:  # noqa: ARG002 - it stands alone
         """In full size, as an InferenceService that only the cluster may see and nobody knows."""

@@ -37,6 +37,9 @@ class Way(Protocol):
             HeadwayError: `deployment.manifest_refused`, `deployment.cannot_split`, and what the server says.
         """
 
+    def restore(self, stable: Version) -> None:
+        """Makes the entrance lead to the stable version again, where somebody has deleted it."""
+
     def start(self, stable: Version | None, candidate: Version) -> None:
         """Starts a candidate without traffic, unless it runs, and returns once it is ready for real."""
 

@@ -17,7 +17,7 @@ from headway.components._shared.kubernetes import bearing
 from headway.components._shared.kubernetes.kinds import HTTP_ROUTE, INFERENCE_SERVICE
 from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve import routes
-from headway.components.deployment.kserve.capabilities import canary_unknown, cannot_split, look
+from headway.components.deployment.kserve.capabilities import canary_unknown, cannot_split, look, unsplit_error
 from headway.components.deployment.kserve.manifest import VISIBILITY, inference_service, kept_from
 from headway.components.deployment.kserve.rules import check
 from headway.components.deployment.kserve.version import Version
@@ -91,6 +91,9 @@ class Weights:
         except HeadwayError as error:
             raise (self._unsplit(candidate) if canary_unknown(error) else error) from None
 
+    def restore(self, stable: Version) -> None:
+        """KServe does that itself."""
+
     def start(self, stable: Version | None, candidate: Version) -> None:
         """As a canary at 0 %; a first version without a way in from outside."""
         if not self.runs(candidate):
@@ -119,6 +122,8 @@ class Weights:
         self._leave_alone(candidate)
         if stable:
             self.watch.wait_gone(stable)
+        elif not routes.until(lambda: self._route() is not None, self.settings.observe_timeout_s):
+            raise self._unsplit(candidate)
         self.watch.wait_ready(candidate, pods=int(candidate.scaling["minReplicas"]))
         self._wait_weight(candidate, candidate, 100)
 
@@ -188,12 +193,7 @@ class Weights:
 
     def _unsplit(self, candidate: Version) -> HeadwayError:
         found = dataclasses.replace(look(self.cluster, self.endpoint, candidate), canary=False)
-        return HeadwayError(
-            "deployment.cannot_split",
-            f"Traffic cannot be moved to a candidate of {self.endpoint}: {cannot_split(found)}.",
-            value=self.endpoint,
-            remedy="Update KServe to 0.21 with the Gateway API, or deploy under another name.",
-        )
+        return unsplit_error(self.endpoint, str(cannot_split(found)))
 
     def _wait_weight(self, stable: Version, candidate: Version, weight: int) -> None:
         """Waits until the route says the weight and the gateway does it."""

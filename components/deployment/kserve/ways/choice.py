@@ -1,0 +1,49 @@
+"""Which way an endpoint goes: chosen with its first version, and then kept, since another one has another entrance."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+from headway.components._shared.errors import HeadwayError
+from headway.components.deployment.kserve.capabilities import choose, look
+from headway.components.deployment.kserve.lease import EndpointLease, Record
+from headway.components.deployment.kserve.version import Version
+from headway.components.deployment.kserve.watch import Watch
+from headway.components.deployment.kserve.ways.two_services import TwoServices
+from headway.components.deployment.kserve.ways.way import Way
+from headway.components.deployment.kserve.ways.weights import Weights
+
+log = logging.getLogger("headway")
+
+
+def way_of(record: Record, watch: Watch) -> Way:
+    """The way that an endpoint has."""
+    return Weights(watch) if record.way == "weights" else TwoServices(watch)
+
+
+def with_way(record: Record, candidate: Version, watch: Watch) -> Record:
+    """The record of an endpoint that is about to get a candidate, with its way.
+
+    Raises:
+        HeadwayError: `deployment.cannot_split`: weights are asked for, and would not work.
+    """
+    asked, endpoint = watch.settings.traffic, watch.endpoint
+    if record.stable is None:
+        way, why = choose(look(watch.cluster, endpoint, candidate), asked, record.unsplit, endpoint)
+        return record.model_copy(update={"way": way, "way_reason": why})
+    if asked not in ("auto", record.way):
+        log.warning(f"{endpoint} keeps moving traffic by {record.way}; for {asked}, undeploy it and deploy it again")
+    return record
+
+
+@contextlib.contextmanager
+def noting_what_cannot_split(lease: EndpointLease) -> Iterator[None]:
+    """What is seen of weights that move nothing counts when a way is chosen next."""
+    try:
+        yield
+    except HeadwayError as error:
+        if error.code == "deployment.cannot_split":
+            lease.write(lease.read().model_copy(update={"unsplit": error.message}))
+        raise

@@ -1,0 +1,196 @@
+"""The ways in which traffic moves: which is taken where, what each refuses, and a step killed in the middle of it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.kubernetes import Cluster
+from tests.cluster.kserve_releases import NAME
+from tests.cluster.load import steady_load
+from tests.cluster.test_kserve_engine import digests, lost, models, place, served, whole
+
+__all__ = ["models", "place", "served"]  # fixtures
+pytestmark = pytest.mark.timeout(900)
+
+BOTH = ["0.21", "0.19"]
+
+
+def plays(*releases):
+    return pytest.mark.parametrize("place", releases, indirect=True)
+
+
+def deploy(engine, release):
+    """What a rollout does, if nothing is wrong with the candidate."""
+    with engine.deploying():
+        stable = engine.stable(release)
+        if stable and stable.as_asked and stable.model_digest == release.model_digest:
+            return
+        candidate = engine.start(release)
+        if stable:
+            engine.shift(candidate, 100)
+        engine.promote(candidate)
+
+
+@pytest.mark.core
+@plays("0.15")
+def test_the_oldest_kserve_is_enough(place, models):
+    first, second = (place.release(model) for model in models[:2])
+    deploy(place.engine(min_replicas=2), first)
+    record = place.engine().lease.read()
+    assert record.way == "two_services"
+    assert "from 0.21 on" in place.engine().traffic()
+    with steady_load(*place.caller()) as load:
+        deploy(place.engine(min_replicas=2), second)
+    assert lost(load) == {}
+    assert set(digests(load)) == {first.model_digest, second.model_digest}
+    assert len(place.kube.get(place.namespace, "pods")) >= 2
+    assert whole(place)
+
+
+@plays("0.19")
+def test_an_endpoint_keeps_its_way_when_kserve_is_updated(served, models, caplog):
+    served.play("0.21")
+    deploy(served.engine(traffic="weights"), served.release(models[1]))
+    assert served.engine().lease.read().way == "two_services"
+    assert "for weights, undeploy it and deploy it again" in caplog.text
+    assert whole(served)
+
+
+@plays("0.20")
+def test_where_a_canary_gets_no_traffic_it_goes_and_the_next_endpoint_does_without(served, models):
+    first, second = (served.release(model) for model in models[:2])
+    with steady_load(*served.caller()) as load, pytest.raises(HeadwayError) as error:
+        deploy(served.engine(), second)
+    assert error.value.code == "deployment.cannot_split"
+    assert "traffic two_services" in error.value.remedy
+    assert (lost(load), set(digests(load))) == ({}, {first.model_digest})
+    served.kube.kubectl("delete", "-n", served.namespace, "inferenceservices.serving.kserve.io", NAME, "--wait=true")
+    deploy(served.engine(), second)
+    assert served.engine().traffic().startswith("two services, weights were tried: ")
+    assert served.answering() == second.model_digest
+
+
+@plays("0.21-ingress")
+def test_where_no_route_comes_the_first_version_goes_and_the_next_try_does_without(place, models):
+    release = place.release(models[0])
+    with (engine := place.engine(observe_timeout_s=8)).deploying():
+        candidate = engine.start(release)
+        with pytest.raises(HeadwayError) as error:
+            engine.promote(candidate)
+        engine.withdraw(candidate)
+    assert (error.value.code, "enableGatewayApi" in error.value.message) == ("deployment.cannot_split", True)
+    assert place.left() == []
+    deploy(place.engine(), release)
+    assert place.answering() == release.model_digest
+
+
+@plays("0.19")
+def test_weights_that_are_asked_for_and_would_not_work_are_refused_before_anything_is_made(place, models):
+    with pytest.raises(HeadwayError) as error:
+        deploy(place.engine(traffic="weights"), place.release(models[0]))
+    assert error.value.code == "deployment.cannot_split"
+    assert place.left() == []
+
+
+@plays("0.19")
+def test_a_foreign_service_of_that_name_is_left_alone(place, models):
+    spec = {"selector": {"app": "theirs"}, "ports": [{"port": 80}]}
+    place.kube.apply(place.namespace, {"apiVersion": "v1", "kind": "Service", "metadata": {"name": NAME}, "spec": spec})
+    with pytest.raises(HeadwayError) as error:
+        deploy(place.engine(), place.release(models[0]))
+    assert error.value.code == "deployment.not_ours"
+    assert place.left() == [f"Service {NAME}"]
+
+
+@plays("0.19")
+def test_a_selector_that_somebody_else_has_changed_is_reported_and_not_overwritten(served, models):
+    edit = '[{"op": "add", "path": "/spec/selector/tier", "value": "x"}]'
+    patch = ("--type=json", "-p", edit, "--field-manager=human")
+    served.kube.kubectl("patch", "-n", served.namespace, "service", NAME, *patch)
+    engine = served.engine()
+    with engine.deploying():
+        candidate = engine.start(served.release(models[1]))
+        with pytest.raises(HeadwayError) as error:
+            engine.shift(candidate, 100)
+        assert (error.value.code, "selector" in error.value.message) == ("kubernetes.conflict", True)
+        assert served.kube.get(served.namespace, "service", NAME)["spec"]["selector"]["tier"] == "x"
+
+
+@plays("0.19")
+def test_an_entrance_that_somebody_deleted_comes_back(served, models):
+    release = served.release(models[0])
+    served.kube.kubectl("delete", "-n", served.namespace, "service", NAME)
+    deploy(served.engine(), release)
+    assert served.answering() == release.model_digest
+    assert whole(served)
+
+
+class Killed(BaseException):
+    """A step that ends here and now."""
+
+
+@contextmanager
+def killed_after(engine, writes):
+    """The step ends once it has written so many times to the cluster; gives how often it did."""
+    done = []
+
+    def then_die(write):
+        def dying(*given, **options):
+            written = write(*given, **options)
+            if not options.get("dry_run"):
+                done.append(given)
+                if len(done) == writes:
+                    raise Killed
+            return written
+
+        return dying
+
+    dying = Cluster(engine.kserve.namespace)
+    dying.apply, dying.delete = then_die(dying.apply), then_die(dying.delete)
+    engine.cluster = engine._watch.cluster = dying
+    engine.lease.write = then_die(engine.lease.write)
+    with suppress(Killed):
+        yield done
+
+
+@plays(*BOTH)
+def test_a_step_that_is_killed_after_any_write_is_finished_by_the_next_one(served, models):
+    releases = [served.release(model) for model in models[:2]]
+    with steady_load(*served.caller()) as load:
+        for writes in range(1, 20):
+            release, engine = releases[writes % 2], served.engine(drain_s=3)
+            with killed_after(engine, writes) as done:
+                deploy(engine, release)
+            deploy(served.engine(drain_s=3), release)
+            assert served.answering() == release.model_digest, f"killed after {writes} writes: {done}"
+            assert served.engine().lease.read().candidate is None
+            assert whole(served)
+            if len(done) < writes:
+                break
+    assert writes > 4
+    assert lost(load) == {}
+
+
+@plays(*BOTH)
+def test_a_rollback_that_is_killed_after_any_write_is_finished_by_the_next_one(served, models):
+    first, second = (served.release(model) for model in models[:2])
+    with steady_load(*served.caller()) as load:
+        for writes in range(1, 20):
+            with (engine := served.engine(drain_s=3)).deploying():
+                candidate = engine.start(second)
+                engine.shift(candidate, 100)
+            engine = served.engine(drain_s=3)
+            with killed_after(engine, writes) as done, engine.deploying():
+                engine.withdraw(candidate)
+            with (engine := served.engine(drain_s=3)).deploying():
+                engine.withdraw(candidate)
+                assert engine.stable(first).as_asked
+            assert served.answering() == first.model_digest, f"killed after {writes} writes: {done}"
+            assert whole(served)
+            if len(done) < writes:
+                break
+    assert writes > 2
+    assert lost(load) == {}
