@@ -97,6 +97,16 @@ def unsplit_error(endpoint: str, why_not: str) -> HeadwayError:
     )
 
 
+def not_ours(what: str, name: str) -> HeadwayError:
+    """The error of a name that is taken."""
+    return HeadwayError(
+        "deployment.not_ours",
+        f"There is {what} {name} already, and it is not a deployment of this suite.",
+        value=name,
+        remedy="Give the model another name, or delete what is there.",
+    )
+
+
 def canary_unknown(error: HeadwayError) -> bool:
     """Whether the API server refused `spec.canary` because its schema of a service does not have it."""
     return error.code == "kubernetes.refused" and ".spec.canary: field not declared in schema" in error.message

@@ -17,6 +17,7 @@ from headway.components._shared.kubernetes import Cluster
 from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Address, Deployed, Look, Release, Running
+from headway.components.deployment.kserve.capabilities import not_ours
 from headway.components.deployment.kserve.config import KServe
 from headway.components.deployment.kserve.lease import EndpointLease, Record
 from headway.components.deployment.kserve.manifest import versions_in

@@ -17,6 +17,7 @@ from headway.components._shared.kubernetes import FIELD_MANAGER, bearing
 from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE, SERVICE
 from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve import routes
+from headway.components.deployment.kserve.capabilities import not_ours
 from headway.components.deployment.kserve.manifest import AUTOSCALER, KSERVE, KSERVE_0_15, service_of_its_own
 from headway.components.deployment.kserve.rules import check
 from headway.components.deployment.kserve.version import Version
@@ -80,12 +81,7 @@ class TwoServices:
         """By KServe's rules and by a dry run."""
         found = self._entrance()
         if stable is None and found and (found["metadata"].get("labels") or {}).get(_MANAGED_BY) != FIELD_MANAGER:
-            raise HeadwayError(
-                "deployment.not_ours",
-                f"There is a Service {self.endpoint} already, and it is not a deployment of this suite.",
-                value=self.endpoint,
-                remedy="Give the model another name, or delete that Service.",
-            )
+            raise not_ours("a Service", self.endpoint)
         manifest = self._manifest(candidate)
         check(manifest)
         self.cluster.apply(manifest, dry_run=True)
