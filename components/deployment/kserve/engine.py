@@ -14,17 +14,19 @@ from typing import Any
 from headway.components._shared import images
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster
-from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Address, Deployed, Look, Release, Running
-from headway.components.deployment.kserve.capabilities import not_ours
 from headway.components.deployment.kserve.config import KServe
 from headway.components.deployment.kserve.lease import EndpointLease, Record
-from headway.components.deployment.kserve.manifest import versions_in
 from headway.components.deployment.kserve.storage import storage_uri
 from headway.components.deployment.kserve.version import CONTAINER, Version, elsewhere, version_of
 from headway.components.deployment.kserve.watch import Watch
-from headway.components.deployment.kserve.ways.choice import noting_what_cannot_split, way_of, with_way
+from headway.components.deployment.kserve.ways.choice import (
+    found_in_cluster,
+    noting_what_cannot_split,
+    way_of,
+    with_way,
+)
 from headway.components.deployment.kserve.ways.way import Way
 from headway.components.deployment.memory import History, Progress
 
@@ -216,9 +218,10 @@ class KServeEngine:
         """The record, and the candidate in it, which is there still."""
         record = self.lease.read()
         version = record.candidate
-        if version and version.model_digest == candidate.model_digest and self._way.runs(version):
+        way = self._way(record)
+        if version and version.model_digest == candidate.model_digest and way.runs(version):
             return record, version
-        if record.stable is None or not self._way.runs(record.stable):
+        if record.stable is None or not way.runs(record.stable):
             raise self._watch.endpoint_gone()
         raise HeadwayError(
             "deployment.candidate_gone",
@@ -237,12 +240,10 @@ class KServeEngine:
     def _settle(self) -> None:
         """Brings the record in line with the cluster: a step may have been killed between the two."""
         record = self.lease.read()
-        if record.stable is None and record.candidate is None:
-            record = self._found(record)
-        stable, candidate = record.stable, record.candidate
-        settled, way = record, self._way(record)
+        settled = record if record.stable or record.candidate else found_in_cluster(record, self._watch)
+        stable, candidate, way = settled.stable, settled.candidate, self._way(settled)
         if stable and candidate and way.promoted(stable, candidate):
-            settled = record.promoted()
+            settled = settled.promoted()
         else:
             if candidate and not way.runs(candidate):
                 settled = settled.model_copy(update={"candidate": None})
@@ -251,24 +252,6 @@ class KServeEngine:
                 settled = settled.model_copy(update={"stable": None})
         if settled != record:
             self.lease.write(settled)
-
-    def _found(self, record: Record) -> Record:
-        """The record when it holds no version: with those of a service of ours, if somebody has deleted the Lease."""
-        service = self.cluster.get(INFERENCE_SERVICE, self.endpoint)
-        if service is None:
-            return record
-        found = versions_in(service)
-        if found is None:
-            raise HeadwayError(
-                "deployment.not_ours",
-                f"There is an InferenceService {self.endpoint} already, and it is not a deployment of this suite.",
-                value=self.endpoint,
-                remedy="Give the model another name, or delete that service.",
-            )
-        log.warning(f"what was remembered of {self.endpoint} is gone with its Lease; it is taken from the service")
-        record = record.model_copy(update={"stable": found[0], "candidate": found[1]})
-        self.lease.write(record)
-        return record
 
     def _withdraw(self) -> None:
         record = self.lease.read()

@@ -23,6 +23,21 @@ def way_of(record: Record, watch: Watch) -> Way:
     return Weights(watch) if record.way == "weights" else TwoServices(watch)
 
 
+def found_in_cluster(record: Record, watch: Watch) -> Record:
+    """The record, which holds no version: with those that are there, if somebody has deleted the Lease.
+
+    Raises:
+        HeadwayError: `deployment.not_ours`: there is a service of that name, which is not of this suite.
+    """
+    for name, way in (("weights", Weights(watch)), ("two_services", TwoServices(watch))):
+        versions = way.found()
+        if versions:
+            log.warning(f"what was remembered of {watch.endpoint} is gone with its Lease; it is taken from what runs")
+            told = {"way": name, "way_reason": "as it was found", "stable": versions[0], "candidate": versions[1]}
+            return record.model_copy(update=told)
+    return record
+
+
 def with_way(record: Record, candidate: Version, watch: Watch) -> Record:
     """The record of an endpoint that is about to get a candidate, with its way.
 

@@ -19,8 +19,8 @@ from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve import routes
 from headway.components.deployment.kserve.capabilities import not_ours
 from headway.components.deployment.kserve.manifest import AUTOSCALER, KSERVE, KSERVE_0_15, service_of_its_own
-from headway.components.deployment.kserve.rules import check
-from headway.components.deployment.kserve.version import Version
+from headway.components.deployment.kserve.rules import check, storage_uri_of
+from headway.components.deployment.kserve.version import Version, version_in
 from headway.components.deployment.kserve.watch import Watch
 
 log = logging.getLogger("headway")
@@ -72,6 +72,15 @@ class TwoServices:
     def weight_of(self, version: Version) -> float:
         """All or nothing."""
         return 100.0 if self._picked() == version.name else 0.0
+
+    def found(self) -> tuple[Version | None, Version | None] | None:
+        """The stable version is the one that the Service leads to; who was its candidate is not to be seen."""
+        name = self._picked()
+        service = name and self.cluster.get(INFERENCE_SERVICE, f"{self.endpoint}-{name}")
+        if not service:
+            return None
+        predictor = {**service["spec"]["predictor"], "name": name}
+        return version_in(predictor, storage_uri_of(predictor) or ""), None
 
     def promoted(self, stable: Version, candidate: Version) -> bool:
         """Whether the Service picks the candidate, and the one before it has been deleted."""

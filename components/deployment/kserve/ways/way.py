@@ -27,6 +27,13 @@ class Way(Protocol):
     def weight_of(self, version: Version) -> float:
         """The percentage of the traffic that a version is to have."""
 
+    def found(self) -> tuple[Version | None, Version | None] | None:
+        """Stable version and candidate as the cluster shows them; None where the endpoint is not there in this way.
+
+        Raises:
+            HeadwayError: `deployment.not_ours`.
+        """
+
     def promoted(self, stable: Version, candidate: Version) -> bool:
         """Whether the candidate has the traffic and the version before it is gone."""
 

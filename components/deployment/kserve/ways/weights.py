@@ -17,8 +17,14 @@ from headway.components._shared.kubernetes import bearing
 from headway.components._shared.kubernetes.kinds import HTTP_ROUTE, INFERENCE_SERVICE
 from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve import routes
-from headway.components.deployment.kserve.capabilities import canary_unknown, cannot_split, look, unsplit_error
-from headway.components.deployment.kserve.manifest import VISIBILITY, inference_service, kept_from
+from headway.components.deployment.kserve.capabilities import (
+    canary_unknown,
+    cannot_split,
+    look,
+    not_ours,
+    unsplit_error,
+)
+from headway.components.deployment.kserve.manifest import VISIBILITY, inference_service, kept_from, versions_in
 from headway.components.deployment.kserve.rules import check
 from headway.components.deployment.kserve.version import Version
 from headway.components.deployment.kserve.watch import Watch
@@ -77,6 +83,14 @@ class Weights:
         """By the route."""
         route = self._route()
         return routes.weights(route).get(version.named(self.endpoint), 0.0) if route else 0.0
+
+    def found(self) -> tuple[Version | None, Version | None] | None:
+        """Both are in the service."""
+        service = self.cluster.get(INFERENCE_SERVICE, self.endpoint)
+        versions = service and versions_in(service)
+        if service and versions is None:
+            raise not_ours("an InferenceService", self.endpoint)
+        return versions or None
 
     def promoted(self, stable: Version, candidate: Version) -> bool:  # noqa: ARG002 - its place is the candidate's
         """Whether the candidate is the service's predictor."""
