@@ -435,6 +435,22 @@ def test_an_endpoint_that_died_is_listed_with_its_log_and_can_be_stopped(first):
     assert processes.living(folder_of(first)) == []
 
 
+def test_an_endpoint_is_looked_at_and_rolled_back_from_the_command_line(first, second):
+    url = first.deploy().endpoint
+    second.deploy()
+    said = endpoint(first, "rollback", "flights", "--reason", "it was too slow").output
+    assert said.startswith(f"flights is at {url} with {first.digest[:12]}: rolled_back, the candidate passed")
+    lines = endpoint(first, "status", "flights").output.splitlines()
+    assert lines[:2] == ["flights is serving: it answers", f"address    {url}"]
+    assert re.fullmatch(rf"stable +{first.digest[:12]}  dev 1  1 of 1 ready, 100 % of the traffic", lines[2])
+    assert re.fullmatch(rf"served +{first.digest[:12]}  \S+Z to now", lines[3])
+    assert re.fullmatch(rf"served +{second.digest[:12]}  \S+Z to \S+Z  rolled back: it was too slow", lines[4])
+    params = first.state.parent / "prod.yaml"
+    params.write_text(f"parameters: {{state_uri: {first.state}, serving_engine: local}}")
+    said = endpoint(first, "rollback", "flights", "--reason", "no", "--to", second.digest[:6], "--params", str(params))
+    assert second.digest[:12] in said.output
+
+
 def test_a_removed_endpoint_is_forgotten_and_its_model_can_be_deployed_anew(first):
     url = first.deploy().endpoint
     assert endpoint(first, "remove", "flights").output == f"removed flights at {url}\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +23,7 @@ from headway.components._shared.endpoints import (
 from headway.components._shared.errors import HeadwayError
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Address, Deployed, Look, Release, Running
+from headway.components.deployment.local.door import Door
 from headway.components.deployment.local.memory import Memory
 from headway.components.deployment.local.servers import Servers
 
@@ -49,8 +49,7 @@ class LocalEngine(Memory):
         releases = self.folder.parents[1] / "releases" / model_name
         self.servers = Servers(self.folder, releases, model_name, serving.start_timeout_s)
         self._backends: dict[str, Backend] = {}
-        self._socket: socket.socket | None = None
-        self._port = 0
+        self._door = Door(self.folder, model_name, serving)
         self._was_down = False
 
     @contextlib.contextmanager
@@ -63,17 +62,12 @@ class LocalEngine(Memory):
             self.servers.sweep(
                 [ROUTER, *(b.process for b in (record.current, record.candidate) if b)] if record else []
             )
-            self._secure_address()
-            try:
+            with self._door.held():
                 yield
-            finally:
-                if self._socket is not None:
-                    self._socket.close()
 
     def entrance(self) -> Address:
         """The router."""
-        record = read_endpoint(self.folder)
-        return Address(f"http://127.0.0.1:{self._port or (record.port if record else 0)}")
+        return Address(f"http://127.0.0.1:{self._door.port}")
 
     def traffic(self) -> str:
         """By the router."""
@@ -163,7 +157,7 @@ class LocalEngine(Memory):
             HeadwayError: `deployment.server_slow`, `deployment.server_died`: it does not; stable is back.
         """
         before, backend = read_endpoint(self.folder), self._backends[candidate.address.url]
-        record = Endpoint(model_name=self.model_name, port=self._port, current=backend)
+        record = Endpoint(model_name=self.model_name, port=self._door.port, current=backend)
         write_endpoint(self.folder, record)
         try:
             self._wait_for_entrance(record)
@@ -247,40 +241,16 @@ class LocalEngine(Memory):
         backend = record.current
         if processes.pid_of(self.folder, backend.process) is None:
             backend = self.servers.start(backend)
-        record = record.model_copy(update={"current": backend, "port": self._port})
+        record = record.model_copy(update={"current": backend, "port": self._door.port})
         write_endpoint(self.folder, record)
         self._wait_for_entrance(record)
         return backend
 
     def _wait_for_entrance(self, record: Endpoint) -> None:
         """Waits until the address answers, with the current version at some time."""
-        self.servers.start_router(self._socket)
+        self.servers.start_router(self._door.socket)
         if record.weight < 100:
             self.servers.wait_for(record.url, lambda digest: digest == record.current.model_digest, ROUTER)
-
-    def _secure_address(self) -> None:
-        """Takes the endpoint's port before anything starts, unless our own router has it already."""
-        record = read_endpoint(self.folder)
-        wanted = self._port = self.serving.port or (record.port if record else 0)
-        routing = processes.pid_of(self.folder, ROUTER) is not None
-        if routing and record and wanted == record.port:
-            return
-        self._socket = socket.socket()
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._socket.bind(("127.0.0.1", wanted))
-        except OSError as error:
-            self._socket.close()
-            raise HeadwayError(
-                "deployment.port_taken",
-                f"Port {wanted} of 127.0.0.1, the address of the endpoint {self.model_name}, cannot be opened: "
-                f"{error.strerror}.",
-                value=wanted,
-                remedy="End the program that listens there, or give another port in serving.port.",
-            ) from None
-        self._port = self._socket.getsockname()[1]
-        if routing:
-            processes.stop(self.folder, ROUTER, grace_s=self.serving.drain_timeout_s)
 
     def _deployed(self, backend: Backend, *, as_asked: bool = True, revived: bool = False) -> Deployed:
         self._backends[backend.address] = backend
