@@ -100,11 +100,13 @@ class Look:
         stable: What has the traffic; None where nothing was ever deployed, or it was removed.
         candidate: What runs beside it.
         stopped: Whether somebody stopped it on purpose.
+        recommended: What a pod of it needs, such as `{"cpu": "120m"}`; empty where nothing recommends.
     """
 
     stable: Running | None
     candidate: Running | None = None
     stopped: bool = False
+    recommended: Mapping[str, str] = field(default_factory=dict)
 
 
 class Engine(Protocol):

@@ -49,6 +49,7 @@ class EndpointStatus(Config):
         headers: What every request must carry.
         stable: What has the traffic.
         candidate: What runs beside it.
+        recommended: What one of its pods needs, by a recommender of the cluster.
         rollout: What is under way.
         history: What has and had the traffic, the newest first.
     """
@@ -62,6 +63,7 @@ class EndpointStatus(Config):
     headers: dict[str, str] = {}
     stable: Running | None = None
     candidate: Running | None = None
+    recommended: dict[str, str] = {}
     rollout: UnderWay | None = None
     history: History = History()
 
@@ -88,6 +90,7 @@ def status_of(engine: Engine, model_name: str) -> EndpointStatus:
         headers=dict(address.headers) if address else {},
         stable=found.stable,
         candidate=found.candidate,
+        recommended=dict(found.recommended),
         rollout=_under_way(left) if left else None,
         history=engine.history(),
     )

@@ -139,6 +139,8 @@ def status_command(name: str, home: Path, state: str | None, params: Path | None
             problem = f"; {version['problem']}" if version["problem"] else ""
             label = f"{version['environment']} {version['version'] or '-'}"
             click.echo(f"{role:<10} {version['model_digest'][:12]}  {label}  {running}{problem}")
+    if found["recommended"]:
+        click.echo(f"recommends {', '.join(f'{name} {value}' for name, value in found['recommended'].items())}")
     if rollout := found["rollout"]:
         failing = f"; being rolled back: {rollout['failure']}" if rollout["failure"] else ""
         told = f"step {rollout['step']} of {rollout['steps']}, begun {rollout['begun']}, until {rollout['deadline']}"

@@ -52,6 +52,7 @@ def why_not(place, release):
     """
     engine = place.engine()
     try:
+        engine.names()
         with engine.deploying():
             candidate = engine.start(release)
             record = engine.lease.read()

@@ -98,6 +98,7 @@ class KServe(Config):
         tolerations: Taints of nodes that the pods put up with, as Kubernetes writes them.
         priority_class: Whose pods go first.
         logger: Log of requests and responses.
+        recommend_resources: Makes a VerticalPodAutoscaler that only recommends, which deployment_status then tells.
         traffic: How it moves: `weights` of an HTTPRoute, which need KServe 0.21 with the Gateway API; `two_services`,
             which every KServe can have, and which moves all of it at once; `auto` takes weights where they work. An
             endpoint keeps what it was first deployed with.
@@ -121,6 +122,7 @@ class KServe(Config):
     tolerations: tuple[dict[str, Any], ...] = ()
     priority_class: Name | None = None
     logger: Logger | None = None
+    recommend_resources: bool = False
     traffic: Traffic = "auto"
     gateway: str | None = Field(default=None, pattern=r"^https?://[^/]+")
     observe_timeout_s: float = Field(default=90, gt=0)

@@ -18,6 +18,8 @@ from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Address, Deployed, Look, Release, Running
 from headway.components.deployment.kserve.config import KServe
 from headway.components.deployment.kserve.lease import EndpointLease, Record
+from headway.components.deployment.kserve.memory import Memory
+from headway.components.deployment.kserve.recommender import Recommender
 from headway.components.deployment.kserve.storage import storage_uri
 from headway.components.deployment.kserve.version import CONTAINER, Version, elsewhere, version_of
 from headway.components.deployment.kserve.watch import Watch
@@ -28,12 +30,11 @@ from headway.components.deployment.kserve.ways.choice import (
     with_way,
 )
 from headway.components.deployment.kserve.ways.way import Way
-from headway.components.deployment.memory import History, Progress
 
 log = logging.getLogger("headway")
 
 
-class KServeEngine:
+class KServeEngine(Memory):
     """Serves in a cluster.
 
     Args:
@@ -50,8 +51,9 @@ class KServeEngine:
         self.serving = serving
         self.kserve = serving.kserve or KServe()
         self.cluster = Cluster(self.kserve.namespace)
-        self.lease = EndpointLease(self.cluster, model_name, serving.busy_timeout_s)
+        super().__init__(EndpointLease(self.cluster, model_name, serving.busy_timeout_s))
         self._watch = Watch(self.cluster, model_name, serving, self.kserve)
+        self._recommender = Recommender(self.cluster, model_name)
 
     @contextlib.contextmanager
     def deploying(self) -> Iterator[None]:
@@ -144,6 +146,8 @@ class KServeEngine:
         with noting_what_cannot_split(self.lease):
             self._way(record).promote(record.stable, version)
         self.lease.write(record.promoted())
+        if self.kserve.recommend_resources:
+            self._recommender.watch(version)
         return self._deployed(version)
 
     def withdraw(self, candidate: Deployed) -> None:  # noqa: ARG002 - there is one at most
@@ -168,10 +172,6 @@ class KServeEngine:
         """The pods that are not on their way out, by their uid."""
         return frozenset(pod["metadata"]["uid"] for pod in self._watch.pods(self._running(candidate)[1]))
 
-    def names(self) -> list[str]:
-        """The endpoints of the namespace, by their records."""
-        return self.lease.endpoints()
-
     def look(self) -> Look:
         """What the record knows, and how its pods are."""
         record = self.lease.read()
@@ -180,35 +180,20 @@ class KServeEngine:
         def seen(version: Version | None) -> Running | None:
             return self._watch.seen(version, weight=way.weight_of(version)) if version else None
 
-        return Look(seen(record.stable), seen(record.candidate))
+        return Look(seen(record.stable), seen(record.candidate), recommended=self._recommender.found())
 
     def remove(self) -> None:
         """Ends every version and empties the record."""
         with self.deploying():
             record = self.lease.read()
             self._way(record).remove([version for version in (record.stable, record.candidate) if version])
+            self._recommender.end()
             self.lease.write(Record(unsplit=record.unsplit))
 
     def settings(self) -> dict[str, Any]:
         """What was asked for, with the image."""
         fixed = self.kserve.model_copy(update={"image": self.kserve.image or images.reference("serving")})
         return self.serving.model_copy(update={"kserve": fixed}).model_dump(mode="json")
-
-    def history(self) -> History:
-        """What `remember` kept last."""
-        return self.lease.read().history
-
-    def remember(self, history: History) -> None:
-        """Keeps it in the endpoint's record."""
-        self.lease.write(self.lease.read().model_copy(update={"history": history}))
-
-    def progress(self) -> Progress | None:
-        """What was noted last."""
-        return self.lease.read().progress
-
-    def note(self, progress: Progress | None) -> None:
-        """Keeps it in the endpoint's record."""
-        self.lease.write(self.lease.read().model_copy(update={"progress": progress}))
 
     def _deployed(self, version: Version, *, as_asked: bool = True) -> Deployed:
         labels = version.labels(self.endpoint, self.cluster.namespace)

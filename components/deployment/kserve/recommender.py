@@ -1,4 +1,4 @@
-"""What a stable version's pods really need: a VerticalPodAutoscaler that only recommends, and never touches a pod."""
+"""What the stable version's pods really need: a VerticalPodAutoscaler that only recommends, and touches no pod."""
 
 from __future__ import annotations
 
@@ -11,38 +11,56 @@ from headway.components.deployment.kserve.version import CONTAINER, Version
 
 log = logging.getLogger("headway")
 
-_ABSENT = "kubernetes.kind_missing"
+# Where it was never asked for, the cluster need not have it, nor the step the right to look.
+_NOT_HERE = ("kubernetes.kind_missing", "kubernetes.forbidden")
 
 
-def recommend_for(cluster: Cluster, endpoint: str, version: Version) -> None:
-    """Lets the endpoint's recommender watch this version; a warning where the cluster has none.
+class Recommender:
+    """The VerticalPodAutoscaler of an endpoint, by the endpoint's name.
 
-    Raises:
-        HeadwayError: `kubernetes.forbidden` without the right to, which `role.yaml` gives.
+    Args:
+        cluster: Where.
+        endpoint: Whose.
     """
-    target = {"apiVersion": DEPLOYMENT.api_version, "kind": DEPLOYMENT.name, "name": version.named(endpoint)}
-    manifest = {
-        **VERTICAL_AUTOSCALER.head,
-        "metadata": {"name": endpoint, "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER}},
-        "spec": {"targetRef": target, "updatePolicy": {"updateMode": "Off"}},
-    }
-    try:
-        cluster.apply(manifest)
-    except HeadwayError as error:
-        if error.code != _ABSENT:
-            raise
-        log.warning("serving.kserve.recommend_resources: the cluster has no VerticalPodAutoscaler; nothing recommends")
 
+    def __init__(self, cluster: Cluster, endpoint: str) -> None:
+        self._cluster = cluster
+        self._endpoint = endpoint
 
-def recommended(cluster: Cluster, endpoint: str) -> dict[str, str]:
-    """What it recommends for a pod, such as `{"cpu": "120m", "memory": "500Mi"}`; empty before it has seen enough."""
-    found = cluster.get(VERTICAL_AUTOSCALER, endpoint) or {}
-    for container in found.get("status", {}).get("recommendation", {}).get("containerRecommendations") or ():
-        if container["containerName"] == CONTAINER:
-            return {name: str(quantity) for name, quantity in container["target"].items()}
-    return {}
+    def watch(self, version: Version) -> None:
+        """Lets it watch this version from now on; where that fails the model serves all the same, with a warning."""
+        name = version.named(self._endpoint)
+        manifest = {
+            **VERTICAL_AUTOSCALER.head,
+            "metadata": {"name": self._endpoint, "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER}},
+            "spec": {
+                "targetRef": {"apiVersion": DEPLOYMENT.api_version, "kind": DEPLOYMENT.name, "name": name},
+                "updatePolicy": {"updateMode": "Off"},
+            },
+        }
+        try:
+            self._cluster.apply(manifest)
+        except HeadwayError as error:
+            if not error.code.startswith("kubernetes."):
+                raise
+            log.warning(f"nothing recommends resources for {self._endpoint}: {error.message}")
 
+    def found(self) -> dict[str, str]:
+        """What it recommends for a pod, such as `{"cpu": "120m", "memory": "500Mi"}`; empty where it says nothing."""
+        try:
+            seen = self._cluster.get(VERTICAL_AUTOSCALER, self._endpoint) or {}
+        except HeadwayError as error:
+            if error.code not in _NOT_HERE:
+                raise
+            return {}
+        told = (seen.get("status") or {}).get("recommendation", {}).get("containerRecommendations") or ()
+        targets = [each["target"] for each in told if each["containerName"] == CONTAINER]
+        return {name: str(quantity) for name, quantity in targets[0].items()} if targets else {}
 
-def forget(cluster: Cluster, endpoint: str) -> None:
-    """Ends it."""
-    cluster.delete(VERTICAL_AUTOSCALER, endpoint)
+    def end(self) -> None:
+        """Deletes it, if it is there."""
+        try:
+            self._cluster.delete(VERTICAL_AUTOSCALER, self._endpoint)
+        except HeadwayError as error:
+            if error.code not in _NOT_HERE:
+                raise
