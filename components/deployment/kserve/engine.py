@@ -20,15 +20,11 @@ from headway.components.deployment.kserve.config import KServe
 from headway.components.deployment.kserve.lease import EndpointLease, Record
 from headway.components.deployment.kserve.memory import Memory
 from headway.components.deployment.kserve.recommender import Recommender
+from headway.components.deployment.kserve.settling import settle, withdraw
 from headway.components.deployment.kserve.storage import storage_uri
 from headway.components.deployment.kserve.version import CONTAINER, Version, elsewhere, version_of
 from headway.components.deployment.kserve.watch import Watch
-from headway.components.deployment.kserve.ways.choice import (
-    found_in_cluster,
-    noting_what_cannot_split,
-    way_of,
-    with_way,
-)
+from headway.components.deployment.kserve.ways.choice import noting_what_cannot_split, way_of, with_way
 from headway.components.deployment.kserve.ways.way import Way
 
 log = logging.getLogger("headway")
@@ -59,7 +55,7 @@ class KServeEngine(Memory):
     def deploying(self) -> Iterator[None]:
         """Holds the endpoint's Lease, and brings the record in line with what a killed step has done."""
         with self.lease.held():
-            self._settle()
+            settle(self.lease, self._watch)
             yield
 
     def entrance(self) -> Address:
@@ -106,7 +102,7 @@ class KServeEngine(Memory):
         """
         record, wanted = self.lease.read(), self._version(release)
         if record.candidate and not record.candidate.same_as(wanted):
-            self._withdraw()
+            withdraw(self.lease, self._watch)
             record = self.lease.read()
         if record.candidate is None:
             record = with_way(record, wanted, self._watch)
@@ -120,7 +116,7 @@ class KServeEngine(Memory):
             with noting_what_cannot_split(self.lease):
                 self._way(record).start(record.stable, candidate)
         except HeadwayError:
-            self._withdraw()
+            withdraw(self.lease, self._watch)
             raise
         return self._deployed(candidate)
 
@@ -152,7 +148,7 @@ class KServeEngine(Memory):
 
     def withdraw(self, candidate: Deployed) -> None:  # noqa: ARG002 - there is one at most
         """Gives the traffic back, sees that the stable version has it, waits, and only then ends the candidate."""
-        self._withdraw()
+        withdraw(self.lease, self._watch)
 
     def log_end(self, candidate: Deployed) -> str:
         """The last lines that the candidate's pods logged."""
@@ -221,38 +217,3 @@ class KServeEngine(Memory):
 
     def _way(self, record: Record) -> Way:
         return way_of(record, self._watch)
-
-    def _settle(self) -> None:
-        """Brings the record in line with the cluster: a step may have been killed between the two."""
-        record = self.lease.read()
-        settled = record if record.stable or record.candidate else found_in_cluster(record, self._watch)
-        stable, candidate, way = settled.stable, settled.candidate, self._way(settled)
-        if stable and candidate and way.promoted(stable, candidate):
-            settled = settled.promoted()
-        else:
-            if candidate and not way.runs(candidate):
-                settled = settled.model_copy(update={"candidate": None})
-            if stable and not way.runs(stable):
-                log.warning(f"the stable version of {self.endpoint} is gone; somebody deleted it")
-                settled = settled.model_copy(update={"stable": None})
-        if settled != record:
-            self.lease.write(settled)
-
-    def _withdraw(self) -> None:
-        record = self.lease.read()
-        stable, candidate = record.stable, record.candidate
-        if candidate is None:
-            return
-        if stable and self._way(record).promoted(stable, candidate):
-            self._bring_back(record, stable, candidate)
-        else:
-            self._way(record).withdraw(stable, candidate)
-        self.lease.write(record.model_copy(update={"candidate": None}))
-
-    def _bring_back(self, record: Record, stable: Version, promoted: Version) -> None:
-        """After a promotion whose end was not seen: what had the traffic before comes back as a candidate does."""
-        self.lease.write(record.model_copy(update={"stable": promoted, "candidate": stable}))
-        way = self._way(record)
-        way.start(promoted, stable)
-        way.shift(promoted, stable, 100)
-        way.promote(promoted, stable)
