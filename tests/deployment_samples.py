@@ -217,6 +217,7 @@ class Load:
         path: str = "/v2/models/flights/infer",
         headers: Mapping[str, str] | None = None,
         pause_s: float = 0.01,
+        kept: bool = True,
     ) -> None:
         self.url = url
         self.pause_s = pause_s
@@ -226,7 +227,7 @@ class Load:
         self.digests: list[str] = []
         self.failures: list[str] = []
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(keep,)) for keep in (True, False)]
+        self._threads = [threading.Thread(target=self._run, args=(keep,)) for keep in {kept, False}]
 
     def __enter__(self) -> Load:
         for thread in self._threads:

@@ -155,15 +155,21 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def module_home(
-    cluster: Kube, kserve: str, models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    cluster: Kube,
+    kserve: str,
+    models: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Home]:
-    """An endpoint that the tests of a module share."""
+    """An endpoint that the tests of a module share, on KServe 0.21 if they do not ask for another one."""
+    release = getattr(request, "param", "0.21")
     folder = tmp_path_factory.mktemp("home")
     state = folder / "state"
     state.mkdir()
     with _namespace(cluster) as name:
         claim(cluster, name, state)
-        home = Home(Place(cluster, name, kserve, str(state), folder), models)
+        home = Home(Place(cluster, name, kserve, str(state), folder, release), models)
+        home.place.play(release)
         home.register()
         yield home
         cluster.kubectl("delete", "pv", name, "--wait=false")

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from headway.components._shared.config import parse
-from headway.components._shared.endpoints.inference import DIGEST_HEADER
 from headway.components._shared.errors import HeadwayError
 from headway.components.deployment.config import Serving
 from headway.components.deployment.kserve.engine import KServeEngine
-from tests.cluster.kserve_releases import ASK, NAME, Place
-from tests.cluster.load import Load, ask, steady_load
+from tests.cluster.kserve_releases import NAME, Place
+from tests.cluster.load import Load, steady_load
 from tests.deployment_samples import Delivery, prepare
 from tests.rollout_cases import failed, plan
 
@@ -86,11 +85,11 @@ class Home:
 
     def load(self, **options: Any) -> AbstractContextManager[Load]:
         """20 requests a second."""
-        return steady_load(self.place.gateway + ASK, self.place.headers, **options)
+        return steady_load(*self.place.caller(), **options)
 
     def digest(self) -> str | None:
         """Who answers."""
-        return ask(self.place.gateway + ASK, self.place.headers).headers.get(DIGEST_HEADER)
+        return self.place.answering()
 
     def service(self) -> dict[str, Any]:
         """The InferenceService."""
@@ -138,9 +137,14 @@ class Home:
         assert (record.candidate, record.progress) == (None, None)
         assert record.stable is not None
         assert delivery is None or record.stable.model_digest == delivery.digest
-        version = f"{NAME}-{record.stable.name}-predictor"
-        assert self.place.left() == [f"Deployment {version}", f"InferenceService {NAME}", f"Service {version}"]
-        assert self.service()["spec"]["predictor"]["name"] == record.stable.name
+        version = record.stable.named(NAME)
+        if record.way == "weights":
+            there = [f"Deployment {version}", f"InferenceService {NAME}", f"Service {version}"]
+            assert self.service()["spec"]["predictor"]["name"] == record.stable.name
+        else:
+            own = f"InferenceService {record.stable.service(NAME)}"
+            there = [f"Deployment {version}", own, f"Service {NAME}", f"Service {version}"]
+        assert self.place.left() == there
         assert self.place.kube.get(self.place.namespace, "lease", f"headway-{NAME}")["spec"]["holderIdentity"] == ""
         assert self.digest() == record.stable.model_digest
 

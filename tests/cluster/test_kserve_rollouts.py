@@ -26,3 +26,14 @@ class TestRolloutsInACluster(RolloutCases):
     def load(self, deployment: Deployment) -> Load:
         assert deployment.endpoint
         return Load(deployment.endpoint, body_of(deployment), headers=deployment.headers, pause_s=0.1)
+
+
+@pytest.mark.parametrize("module_home", ["0.19"], indirect=True)
+class TestRolloutsBetweenTwoServices(TestRolloutsInACluster):
+    """The same cases where no weights can be set."""
+
+    splits = False
+
+    def load(self, deployment: Deployment) -> Load:
+        assert deployment.endpoint
+        return Load(deployment.endpoint, body_of(deployment), pause_s=0.1, kept=False)

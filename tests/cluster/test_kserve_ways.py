@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
+import threading
 from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
 
 import pytest
 
+from headway.components._shared.endpoints.inference import DIGEST_HEADER
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster
 from tests.cluster.kserve_releases import NAME
@@ -126,6 +130,41 @@ def test_an_entrance_that_somebody_deleted_comes_back(served, models):
     deploy(served.engine(), release)
     assert served.answering() == release.model_digest
     assert whole(served)
+
+
+@plays("0.19")
+def test_a_caller_that_keeps_its_connection_loses_nothing_either(served, models):
+    second = served.release(models[1])
+    with kept_connection(*served.caller()) as answers:
+        deploy(served.engine(), second)
+    assert set(answers) == {served.release(models[0]).model_digest, second.model_digest}
+    assert answers[-1] == second.model_digest
+
+
+@contextmanager
+def kept_connection(url, headers):
+    """A caller that asks ten times a second on one connection until it is closed; gives who answered, or the error."""
+    answers, over, parts = [], threading.Event(), urlsplit(url)
+
+    def keep_asking():
+        connection = http.client.HTTPConnection(parts.netloc, timeout=20)
+        while not over.wait(0.1):
+            try:
+                connection.request("GET", parts.path, headers=headers)
+                answer = connection.getresponse()
+                answer.read()
+                answers.append(answer.headers[DIGEST_HEADER])
+            except (OSError, http.client.HTTPException) as error:
+                answers.append(repr(error))
+                connection.close()
+
+    caller = threading.Thread(target=keep_asking)
+    caller.start()
+    try:
+        yield answers
+    finally:
+        over.set()
+        caller.join()
 
 
 class Killed(BaseException):
