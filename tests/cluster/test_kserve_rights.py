@@ -48,16 +48,14 @@ def act_as(place, monkeypatch, account, without=None):
 def why_not(place, release):
     """Uses every right: a first version is made, looked at, found to have ended, its log is read, and it is deleted.
 
-    One that does not end gets the traffic, and has it taken away again.
+    One that does not end gets the traffic, and is removed.
     """
     engine = place.engine()
     try:
         engine.names()
         with engine.deploying():
-            candidate = engine.start(release)
-            record = engine.lease.read()
-            engine._way(record).promote(None, record.candidate)
-            engine.withdraw(candidate)
+            engine.promote(engine.start(release))
+        engine.remove()
     except HeadwayError as error:
         return error
     raise AssertionError("nothing was missing")
