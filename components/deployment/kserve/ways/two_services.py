@@ -147,11 +147,13 @@ class TwoServices:
             if stable is None:
                 self.cluster.delete(SERVICE, self.endpoint)
             else:
-                with bearing("watching the traffic leave the candidate", ("deployment.weight_not_observed",)):
+                with bearing(
+                    "watching the traffic leave the candidate", ("deployment.ingress", "deployment.weight_not_observed")
+                ):
                     self.shift(stable, candidate, 0)
             time.sleep(self.settings.drain_s)
         self._end(candidate)
-        if stable:
+        if stable and self.runs(stable):
             self._observe(stable)
 
     def remove(self, versions: Sequence[Version]) -> None:
