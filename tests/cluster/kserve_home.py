@@ -37,6 +37,7 @@ class Home:
         folder: Of the test, for artifacts.
         first: The model that has the traffic.
         second: The other one.
+        drain_s: How long pods that are to end answer; with less than the gateway lags, what goes too soon is missed.
     """
 
     place: Place
@@ -44,6 +45,7 @@ class Home:
     folder: Path = Path()
     first: str = ""
     second: str = ""
+    drain_s: int = 3
 
     def register(self) -> None:
         """Releases every model."""
@@ -73,7 +75,8 @@ class Home:
         """
         if not (self.folder / name).exists():
             shutil.copytree(self.place.folder / name, self.folder / name)
-        pods = {"service_account": None, "storage_uri": "pvc://state", "drain_s": 3, **given.pop("kserve", {})}
+        pods = {"service_account": None, "storage_uri": "pvc://state", "drain_s": self.drain_s}
+        pods |= given.pop("kserve", {})
         serving = self.place.serving({**PATIENT, **given.pop("serving", {})}, **pods)
         made = Delivery(self.folder / name, Path(self.place.state), self.models[name], serving=serving, engine="kserve")
         plan(made, *steps, **given)

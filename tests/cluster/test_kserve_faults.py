@@ -19,12 +19,17 @@ from tests.cluster.katib import kubeconfig_for
 from tests.cluster.kserve_home import SERVICE, Home, lost, told
 from tests.cluster.kserve_releases import NAME
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 LEASE = f"headway-{NAME}"
 HALF = {"set_weight": 50}
 WIDE = {"latency_ratio": 100, "predictions": 0.5, "min_requests": 20, "max_requests": 200}
 CONTAINER = "kserve-container"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pods_end_sooner_than_the_gateway_follows(module_home: Home) -> None:
+    module_home.drain_s = 1
 
 
 @contextmanager
@@ -89,7 +94,7 @@ def test_a_candidate_that_is_slow_is_found_before_it_has_traffic_and_when_it_bec
     )
     slow = {"latency_ratio": 2, "predictions": None, "max_requests": 400, "max_duration": "1m"}
     second = home.delivery(home.second, HALF, {"pause": "3s"}, {"analysis": slow})
-    burn = "import time\nend = time.time() + 25\nfor _ in range(6):\n    if not os.fork(): break\n"
+    burn = "import time\nend = time.time() + 120\nfor _ in range(6):\n    if not os.fork(): break\n"
     burn += "while time.time() < end: pass"
     with home.load() as load, when_at(home, 50, lambda: in_pod(home, second.digest, burn, wait=False)):
         told(second, "deployment.analysis_failed", "worse than the stable version (analysis at 50 %)", "latency: ")

@@ -20,6 +20,11 @@ from tests.deployment_samples import Delivery
 pytestmark = pytest.mark.timeout(900)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def pods_end_sooner_than_the_gateway_follows(module_home: Home) -> None:
+    module_home.drain_s = 1
+
+
 def written(asked: Asked) -> str | None:
     """What a request changes, in a few words; None for one that changes nothing."""
     if asked.method == "GET" or "dryRun" in asked.path or not asked.body:

@@ -9,7 +9,7 @@ from tests.cluster.kserve_home import Home
 from tests.deployment_samples import Delivery, Load
 from tests.rollout_cases import RolloutCases, body_of
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 class TestRolloutsInACluster(RolloutCases):
