@@ -23,12 +23,14 @@ from typing import Any
 
 import pytest
 
+from headway.components._shared.artifacts import LocalArtifact
 from headway.components._shared.config import parse
+from headway.components._shared.datasets import write_dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Engine, choose_engine
 from headway.components.deployment.record import Deployment
-from tests.deployment_samples import Delivery, Load
+from tests.deployment_samples import Delivery, Load, flights
 
 # Limits that a busy machine keeps; a rollout of these cases is judged by errors and predictions.
 WIDE = {"latency_ratio": 100, "predictions": 0.5, "requests_per_second": 1000}
@@ -113,6 +115,39 @@ class RolloutCases:
         after = second.deploy()
         assert after.outcome == "deployed"
         assert [p.weight for p in after.phases if p.phase.startswith(("analysis", "give"))] == [0, 100]
+        self.settled(second)
+
+    def test_a_shadow_is_asked_for_logged_requests_and_never_gets_traffic(
+        self, first: Delivery, second: Delivery
+    ) -> None:
+        before = first.deploy()
+        requests = logged(second)
+        plan(second, {"analysis": WIDE}, strategy="shadow")
+        with self.load(before) as load:
+            shadow = second.deploy(requests=requests)
+            time.sleep(0.5)
+        assert (shadow.outcome, shadow.endpoint, shadow.phases[-1].phase) == (
+            "withdrawn",
+            before.endpoint,
+            "withdraw the candidate",
+        )
+        assert load.failures == []
+        assert set(load.digests) == {first.digest}
+        checks = {check.check: check for check in shadow.checks}
+        alike = checks["analysis at 0 %: disagreement"], checks["analysis at 0 %: distance"]
+        assert [check.limit for check in alike] == [
+            "share of rows that are predicted otherwise: no limit",
+            "mean distance of the probabilities: no limit",
+        ]
+        # Two trees of another depth: not the same, and not far apart.
+        assert all(0 < check.measured["difference"] < 0.3 for check in alike)
+        self.settled(first)
+        plan(second, {"analysis": {**WIDE, "distance": 0.001}}, strategy="shadow", on_passed="promote")
+        with pytest.raises(HeadwayError, match=r"distance: .* the limit is broken; allowed: mean distance"):
+            second.deploy(requests=requests)
+        self.settled(first)
+        plan(second, {"analysis": {**WIDE, "distance": 0.5}}, strategy="shadow", on_passed="promote")
+        assert second.deploy(requests=requests).outcome == "deployed"
         self.settled(second)
 
     def test_a_step_killed_in_a_rollout_and_run_again_goes_on_where_it_was(
@@ -230,6 +265,12 @@ class RolloutCases:
 def plan(delivery: Delivery, *steps: Mapping[str, Any], **more: Any) -> None:
     """Gives a delivery these steps."""
     delivery.serving = {**delivery.serving, "rollout": {"steps": list(steps), **more}}
+
+
+def logged(delivery: Delivery) -> LocalArtifact:
+    """Requests that callers have made, as a dataset: more columns than the model needs, and no predictions."""
+    write_dataset({"log": flights(300, seed=5)}, delivery.folder / "requests")
+    return LocalArtifact(str(delivery.folder / "requests"))
 
 
 def failed(delivery: Delivery) -> HeadwayError:

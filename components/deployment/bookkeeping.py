@@ -51,7 +51,7 @@ def tell(result: Deployment, artifact: Artifact) -> None:
         model_digest=result.model_digest,
         version=result.version,
         previous_digest=result.previous_digest,
-        checks=[check.model_dump(mode="json") for check in result.checks],
+        checks=[check.model_dump(mode="json", exclude={"looks"}) for check in result.checks],
     )
 
 
@@ -73,7 +73,7 @@ def evidence(result: Deployment) -> dict[str, object]:
         "endpoint": result.endpoint,
         "engine": result.engine,
         "environment": result.environment,
-        "checks": [check.model_dump(mode="json") for check in result.checks],
+        "checks": [check.model_dump(mode="json", exclude={"looks"}) for check in result.checks],
     }
 
 
@@ -97,7 +97,8 @@ def carry_out(rollout: Rollout, engine_reason: str, report: Artifact, state: Sta
         show(failed, report)
         keep_event(state, failed, "deployment_failed" if done == "deployed" else "rollback_failed", code=error.code)
         raise
-    result = result_of(rollout, engine_reason, done if rollout.deployed else "unchanged", rollout.reason)
+    outcome: Outcome = done if rollout.deployed else "withdrawn" if rollout.withdrawn else "unchanged"
+    result = result_of(rollout, engine_reason, outcome, rollout.reason)
     show(result, report)
     return result
 

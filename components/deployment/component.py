@@ -20,6 +20,7 @@ def deploy_model(
     environment: str = "dev",
     tracking_uri: str = "auto",
     state_uri: Optional[str] = None,
+    requests: Input[Dataset] = None,
 ) -> None:
     """Brings a registered model to traffic once it has proven itself; otherwise the stable version keeps it.
 
@@ -41,19 +42,22 @@ def deploy_model(
         engine: `local` serves with processes of this machine on 127.0.0.1; `kserve` with an InferenceService of a
             cluster; `auto` takes kserve in a cluster and local elsewhere, and says which.
         serving: `{"port", "max_rows", "tolerance", "latency": {"p50_ms", "p99_ms", "requests", "warm_up",
-            "max_seconds"}, "max_memory_mib", "rollout": {"strategy", "steps", "false_alarm", "on_inconclusive",
-            "deadline"}, "start_timeout_s", "drain_timeout_s", "busy_timeout_s", "kserve"}`, all optional. Without
-            `port` the endpoint takes a free one and keeps it. By default 10,000 rows a request, probabilities within
-            1e-9 of the evaluation's, a median of 100 ms and a 99th percentile of 1000 ms over 200 requests of one row,
-            and all the traffic at once after that. Steps are `{"set_weight": 10}`, `{"pause": "10m"}` and `{"analysis":
-            {}}`.
+            "max_seconds"}, "max_memory_mib", "rollout": {"strategy", "steps", "on_passed", "false_alarm",
+            "on_inconclusive", "deadline"}, "start_timeout_s", "drain_timeout_s", "busy_timeout_s", "kserve"}`, all
+            optional. Without `port` the endpoint takes a free one and keeps it. By default 10,000 rows a request,
+            probabilities within 1e-9 of the evaluation's, a median of 100 ms and a 99th percentile of 1000 ms over 200
+            requests of one row, and all the traffic at once after that. Steps are `{"set_weight": 10}`, `{"pause":
+            "10m"}` and `{"analysis": {}}`.
         environment: `dev`, `staging` or `prod`; as at register_model.
         tracking_uri: MLflow server; `auto` takes MLFLOW_TRACKING_URI, or SQLite beside a local state folder.
         state_uri: Folder where releases, the endpoint's record and the audit trail are.
+        requests: Logged requests, rows with the model's features: what candidate and stable version are asked for in an
+            analysis, instead of golden rows; the strategy `shadow` needs them.
 
     Returns:
-        deployment: JSON with the outcome `deployed`, `unchanged` or `refused`, the reason, the endpoint, the digests of
-            this release and of the one before it, every check with its values, and a curl command that asks it.
+        deployment: JSON with the outcome `deployed`, `unchanged`, `withdrawn` or `refused`, the reason, the endpoint,
+            the digests of this release and of the one before it, every check with its values, and a curl command that
+            asks it.
         report: The steps as a timeline, the evidence and the decision.
     """
     from headway.components.deployment.deploy import deploy
@@ -70,6 +74,7 @@ def deploy_model(
         environment=environment,
         tracking_uri=tracking_uri,
         state_uri=state_uri,
+        requests=requests,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from headway.components._shared.config import Config
+from headway.components._shared.times import parse_duration
 from headway.components.deployment.analysis.config import Analysis, Duration
 from headway.components.deployment.kserve.config import KServe
 
@@ -60,18 +61,28 @@ class RolloutPlan(Config):
 
     Attributes:
         strategy: `canary` gives it more and more by `set_weight`; `blue_green` runs it in full size beside the stable
-            version, does every step before it has any traffic, and then gives it all.
+            version, does every step before it has any traffic, and then gives it all; `shadow` gives it none, and asks
+            it and the stable version for logged requests; `ab` splits the traffic, and gives it all only to a candidate
+            that is proven to be better by a metric of the business.
         steps: In order; all the traffic and promotion follow the last one.
+        on_passed: What follows the last step: `promote`, or `withdraw`, which ends the candidate again; by default
+            `withdraw` for shadow and `promote` for the others.
         false_alarm: Highest probability that a candidate within every limit is rolled back by any analysis.
         on_inconclusive: What an analysis that ends without a decision does: `roll_back` or `go_on`.
         deadline: Time for the whole rollout, over all tries of the step; after that it is rolled back.
     """
 
-    strategy: Literal["canary", "blue_green"] = "canary"
+    strategy: Literal["canary", "blue_green", "shadow", "ab"] = "canary"
     steps: tuple[Step, ...] = ()
+    on_passed: Literal["promote", "withdraw"] | None = None
     false_alarm: float = Field(default=0.01, gt=0, lt=0.5)
     on_inconclusive: Literal["roll_back", "go_on"] = "roll_back"
     deadline: Duration = "1h"
+
+    @property
+    def withdraws(self) -> bool:
+        """Whether a candidate that passes is withdrawn."""
+        return self.on_passed == "withdraw" or (self.on_passed is None and self.strategy == "shadow")
 
     @field_validator("steps")
     @classmethod
@@ -83,9 +94,29 @@ class RolloutPlan(Config):
 
     @model_validator(mode="after")
     def _check_strategy(self) -> RolloutPlan:
-        if self.strategy == "blue_green" and any(step.set_weight for step in self.steps):
+        weights, analyses = (
+            [value for step in self.steps if (value := getattr(step, name))] for name in ("set_weight", "analysis")
+        )
+        if self.strategy == "blue_green" and weights:
             raise ValueError("blue_green moves all the traffic at once; leave out set_weight, or use canary")
+        if self.strategy == "shadow" and (weights or not analyses or any(a.prometheus for a in analyses)):
+            raise ValueError("shadow needs steps with an analysis, and none with set_weight or prometheus")
+        if self.strategy == "ab":
+            self._check_ab()
         return self
+
+    def _check_ab(self) -> None:
+        analysis = self.steps[-1].analysis if len(self.steps) == 2 else None
+        if not analysis or not 0 < (self.steps[0].set_weight or 0) < 100:
+            raise ValueError("ab needs two steps: set_weight between 0 and 100, and an analysis")
+        if not analysis.prometheus:
+            raise ValueError("ab needs an analysis with prometheus, since it decides by what callers do")
+        if not any(metric.kind in ("share", "mean") and metric.limit <= 0 for metric in analysis.prometheus.metrics):
+            raise ValueError("ab needs a metric of the kind share or mean with a limit of 0 or below")
+        if self.on_inconclusive != "roll_back":
+            raise ValueError("ab gives no traffic to a candidate that is not proven to be better")
+        if parse_duration(analysis.max_duration) >= parse_duration(self.deadline):
+            raise ValueError(f"deadline {self.deadline} must be longer than max_duration {analysis.max_duration}")
 
 
 class Serving(Config):

@@ -14,6 +14,7 @@ from headway.components._shared.state import State
 from headway.components._shared.steps import step
 from headway.components._shared.tracking import Registration, registered_name
 from headway.components._shared.verdicts import Verdict, read_verdict
+from headway.components.deployment.analysis.requests import logged_requests
 from headway.components.deployment.bookkeeping import (
     carry_out,
     evidence,
@@ -44,6 +45,7 @@ def deploy(
     environment: str = "dev",
     tracking_uri: str = "auto",
     state_uri: str | None = None,
+    requests: Artifact | None = None,
 ) -> Deployment:
     """Deploys a registered model; see the component's docstring."""
     settings = parse(Serving, serving or {}, parameter="serving")
@@ -55,7 +57,8 @@ def deploy(
         result = _refused(registered, closed)
         show(result, report)
     else:
-        result = _deploy(registered, judged, golden, report, settings, engine, tracking_uri, need_state(state_uri))
+        state = need_state(state_uri)
+        result = _deploy(registered, judged, golden, requests, report, settings, engine, tracking_uri, state)
     tell(result, deployment)
     return result
 
@@ -64,6 +67,7 @@ def _deploy(
     registered: Registration,
     judged: Verdict,
     golden: Artifact,
+    requests: Artifact | None,
     report: Artifact,
     settings: Serving,
     engine: str,
@@ -75,6 +79,7 @@ def _deploy(
     release, manifest = _release(state, registered, judged)
     dataset = _golden(golden, judged)
     rows = Golden(dataset.read(), manifest)
+    logged = logged_requests(requests, settings.rollout, rows)
     with place.deploying():
         known = place.history().of(release.model_digest)
         if known and known.rolled_back:
@@ -82,8 +87,11 @@ def _deploy(
             result = _refused(registered, why_not)
             show(result, report)
             return result
-        rollout = Rollout(place, release, rows, keep_golden(state, release, dataset), settings)
+        rollout = Rollout(place, release, rows, keep_golden(state, release, dataset), settings, requests=logged)
         result = carry_out(rollout, why, report, state, done="deployed")
+        if rollout.withdrawn:
+            keep_event(state, result, "withdrawn")
+            return result
         tracking.promote(registered, state, tracking_uri=tracking_uri, evidence=evidence(result))
         # Also when unchanged: an earlier try may have been killed after the traffic had moved.
         last = last_event(state, result.model_name, "deployed", "rolled_back")

@@ -8,7 +8,7 @@ from typing import Literal
 from headway.components._shared.config import Config
 from headway.components._shared.state import dump_json
 
-Outcome = Literal["deployed", "rolled_back", "unchanged", "refused", "failed"]
+Outcome = Literal["deployed", "rolled_back", "unchanged", "withdrawn", "refused", "failed"]
 
 
 class Look(Config):
@@ -72,8 +72,8 @@ class Deployment(Config):
 
     Attributes:
         outcome: `deployed`, `rolled_back` (a release that had the traffic before has it again), `unchanged` (this
-            digest had the traffic already), `refused` (the door is closed), or `failed` (stable kept the traffic; only
-            in the report and the audit trail of a failed step).
+            digest had the traffic already), `withdrawn` (it passed, and was only to be looked at), `refused` (the door
+            is closed), or `failed` (stable kept the traffic; only in the report and the audit trail of a failed step).
         reason: Why, in one sentence.
         model_name: The endpoint.
         environment: dev, staging or prod.

@@ -11,6 +11,8 @@ import logging
 import shlex
 import time
 
+import polars as pl
+
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import run_id
 from headway.components._shared.times import format_time, now, parse_duration, parse_time
@@ -42,10 +44,12 @@ class Rollout:
         golden_uri: Where they are kept.
         serving: Limits, and the steps to take.
         why: Why the stable version has to go, where this takes it out of service.
+        requests: Logged requests that analyses ask both versions for; None takes the golden rows.
 
     Attributes:
         entrance: Where callers reach what has the traffic; None until it is known.
         deployed: Whether the traffic was moved.
+        withdrawn: Whether the candidate passed, and went again as the plan says.
         reason: What came of it, in one sentence.
         timeline: What was done and checked.
     """
@@ -58,15 +62,17 @@ class Rollout:
         golden_uri: str,
         serving: Serving,
         why: str | None = None,
+        requests: pl.DataFrame | None = None,
     ) -> None:
         self.engine = engine
         self.why = why
+        self.requests = requests
         self.release = release
         self.golden = golden
         self.serving = serving
         self.plan = serving.rollout
         self.entrance: Address | None = None
-        self.deployed = False
+        self.deployed = self.withdrawn = False
         self.reason = ""
         self.timeline = Timeline()
         self._beside: Deployed | None = None  # until it is being promoted or withdrawn
@@ -114,6 +120,9 @@ class Rollout:
             if stable:
                 self._take_steps(candidate, stable)
             self._beside = None
+            if self.plan.withdraws:
+                self._withdraw(candidate, stable)
+                return
             with self.timeline.phase("promote") as note:
                 live = self.engine.promote(candidate)
                 self.entrance, self.timeline.weight = self.engine.entrance(), 100
@@ -218,6 +227,13 @@ class Rollout:
         if self._progress.weight:
             self._shift(candidate, self._progress.weight)
         unsplit = self.engine.cannot_split() if any(step.set_weight for step in self.plan.steps) else None
+        if unsplit and self.plan.strategy == "ab":
+            raise HeadwayError(
+                "deployment.cannot_split",
+                f"An A/B test needs traffic on both versions, and here it cannot be split: {unsplit}.",
+                value=self.engine.name,
+                remedy="Use another strategy here, such as blue_green.",
+            )
         for number, step in enumerate(self.plan.steps):
             if number < self._progress.step:
                 continue
@@ -235,7 +251,8 @@ class Rollout:
                 self._analyse(candidate, stable, step.analysis, number)
         self._require_time()
         self._note(step=len(self.plan.steps))
-        self._shift(candidate, 100)
+        if not self.plan.withdraws:
+            self._shift(candidate, 100)
 
     def _shift(self, candidate: Deployed, weight: int) -> None:
         self._note(weight=weight)
@@ -265,12 +282,16 @@ class Rollout:
                 self.engine.stable(self.release) or stable,
                 analysis,
                 model_name=self.release.model_name,
-                rows=self.golden,
+                golden=self.golden,
+                requests=self.requests,
                 false_alarm=self.plan.false_alarm / sum(step.analysis is not None for step in self.plan.steps),
+                weight=self.timeline.weight or 0,
                 seed=int(self.release.model_digest[:8], 16) + number,
                 go_on=lambda: not self._progress.late,
             )
-            if outcome.decision != "passed" and self._disrupted(candidate, before):
+            # Counters outlive a pod, so what callers got for days is not thrown away for want of a decision.
+            again = outcome.decision == "failed" or (outcome.decision == "inconclusive" and not analysis.prometheus)
+            if again and self._disrupted(candidate, before):
                 note.append("made once more, since the candidate was disrupted")
                 return self._analyse(candidate, stable, analysis, number)
             found = [check.model_copy(update={"check": f"{where}: {check.check}"}) for check in outcome.checks]
@@ -279,7 +300,7 @@ class Rollout:
             self._require_time()
             undecided = outcome.decision == "inconclusive"
             if outcome.decision == "failed" or (undecided and self.plan.on_inconclusive == "roll_back"):
-                raise outcome.error(where)
+                raise outcome.error(where, must_be_better=self.plan.strategy == "ab")
         return None
 
     def _leave(self) -> None:
@@ -292,6 +313,18 @@ class Rollout:
             f"the step was told to end: {told}. Run it again, and it goes on where it was; any other deployment to "
             "this endpoint takes back what it has left."
         )
+
+    def _withdraw(self, candidate: Deployed, stable: Deployed | None) -> None:
+        """Ends a candidate that has passed, and was only to be looked at."""
+        with self.timeline.phase("withdraw the candidate") as note:
+            self.engine.withdraw(candidate)
+            self.timeline.weight = 0
+            note.append("it has passed, and the plan says so")
+        self.engine.note(None)
+        self.entrance = self.engine.entrance() if stable else None
+        self.withdrawn = True
+        compared = "comparison with the stable version" if stable else "check; there was nothing to compare it with"
+        self.reason = f"the candidate passed every {compared}, and was withdrawn, as the plan says"
 
     def _cause(self, candidate: Deployed, error: HeadwayError) -> HeadwayError:
         """What is wrong with the candidate's processes or pods, if that explains the error better."""

@@ -97,3 +97,18 @@ def test_a_first_deployment_has_nothing_to_compare_with_and_takes_no_steps(first
     assert result.outcome == "deployed"
     assert not [p for p in result.phases if p.phase.startswith(("give", "analysis"))]
     assert result.phases[-1].phase == "promote"
+
+
+def test_a_shadow_without_logged_requests_is_refused_before_anything_starts(first, second):
+    first.deploy()
+    plan(second, {"analysis": {}}, strategy="shadow")
+    assert failed(second).code == "deployment.requests_missing"
+    assert processes.living(folder_of(first)) == sorted(["router", read_endpoint(folder_of(first)).current.process])
+
+
+def test_a_first_version_that_is_only_looked_at_leaves_nothing(first):
+    plan(first, {"analysis": {}}, on_passed="withdraw")
+    result = first.deploy()
+    assert (result.outcome, result.endpoint) == ("withdrawn", None)
+    assert "there was nothing to compare it with" in result.reason
+    assert [name for name in processes.living(folder_of(first)) if name.startswith("server")] == []

@@ -10,7 +10,7 @@ from headway.components._shared.artifacts import read_manifest
 from headway.components._shared.endpoints import read_endpoint
 from headway.components.deployment.golden import Golden
 from tests.deployment_samples import Delivery, Load, flights, prepare, train_sample
-from tests.prometheus import needs_prometheus, prometheus
+from tests.prometheus import Application, needs_prometheus, prometheus
 from tests.rollout_cases import failed, plan
 
 pytestmark = needs_prometheus
@@ -127,3 +127,39 @@ def test_without_prometheus_nothing_is_proven_and_the_policy_decides(tmp_path, f
         ("analysis at 50 %: prometheus", False)
     ]
     assert "Prometheus cannot be asked" in (second.folder / "report.html").read_text()
+
+
+def test_an_ab_test_gives_the_traffic_only_to_what_sells_better(server, first, second):
+    first.deploy()
+    metric = {
+        "kind": "share",
+        "name": "sold",
+        "successes": 'offers_total{model="$model_digest",sold="yes"}',
+        "total": 'offers_total{model="$model_digest"}',
+        "limit": 0,
+        "min_effect": 0.05,
+    }
+
+    def sells(share):
+        def counts(seconds):
+            offers = int(5000 * (1 + seconds))
+            both = ((first.digest, int(0.3 * offers)), (second.digest, int(share * offers)))
+            yes = [f'offers_total{{model="{digest}",sold="yes"}} {sold}' for digest, sold in both]
+            no = [f'offers_total{{model="{digest}",sold="no"}} {offers - sold}' for digest, sold in both]
+            return "\n".join([*yes, *no, ""])
+
+        return counts
+
+    test = analysis(server, metrics=[metric])
+    plan(second, {"set_weight": 50}, test, strategy="ab")
+    with Application() as application:
+        application.count(sells(0.25))
+        server.scrape(application.address)
+        error = failed(second)
+        assert (error.code, "not proven to be better" in error.message) == ("deployment.not_better", True)
+        application.count(sells(0.4))
+        after = second.deploy()
+    assert after.outcome == "deployed"
+    check = next(check for check in after.checks if check.check == "analysis at 50 %: sold")
+    assert check.measured["low"] > 0
+    assert check.measured["requests_needed"] > 1000

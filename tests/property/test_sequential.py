@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headway.components._shared.statistics.sequential import confidence_sequence, log_evidence
-from headway.components.deployment.analysis.pairs import Stream
+from headway.components.deployment.analysis.stream import Stream
 
 RUNS, REQUESTS, LOOK_EVERY = 300, 600, 10
 

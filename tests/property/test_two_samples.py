@@ -11,6 +11,8 @@ from headway.components._shared.statistics.two_samples import (
     Window,
     difference_sequence,
     mean_evidence,
+    means_needed,
+    requests_needed,
     share_evidence,
 )
 from headway.components.deployment.analysis.comparison import Comparison
@@ -109,6 +111,23 @@ def test_an_effect_is_found_within_the_requests_that_are_stated(candidate, stabl
         passed = first(share_evidence([window.swapped() for window in seen], -0.02), 0.05)
         found += (failed < passed) if decision == "failed" else (passed < failed)
     assert found >= 90
+
+
+@pytest.mark.parametrize(("share", "effect", "limit"), [(0.7, 0.05, 0.0), (0.97, 0.01, 0.0), (0.5, 0.06, 0.02)])
+def test_what_a_test_takes_is_what_was_said_beforehand(share, effect, limit):
+    needed = requests_needed(share, effect, limit, weight=0.5, confidence=0.95)
+    found = 0
+    for seed in range(100):
+        seen = [w.swapped() for w in windows(seed, share - effect, share, requests=(needed / 20,) * 2, looks=20)]
+        found += first(share_evidence(seen, limit, share), 0.05) < math.inf
+    assert 68 <= found <= 92
+
+
+def test_what_is_needed_for_means_is_enough_for_the_widest_spread():
+    needed = means_needed(1.0, 0.1, 0.0, weight=0.5, confidence=0.95)
+    seen = [w.swapped() for w in windows(1, 0.4, 0.5, requests=(needed / 10,) * 2, looks=20)]
+    assert first(mean_evidence(1.0)(seen, 0.0), 0.05) < 20
+    assert means_needed(1.0, 0.05, 0.0, weight=0.5, confidence=0.95) == pytest.approx(4 * needed, rel=0.01)
 
 
 def first(evidence, alpha):

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from headway.components._shared.audit import verify_events
+from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State
 from headway.components.deployment.bad_requests import bad_requests
@@ -149,7 +150,7 @@ def test_the_engine_kserve_without_a_cluster_says_that_there_is_none(delivery, m
         ({"latency": {"p50_ms": 0}}, "serving.latency.p50_ms"),
         ({"latency": {"p95_ms": 5}}, "serving.latency.p95_ms"),
         ({"start_timeout_s": "soon"}, "serving.start_timeout_s"),
-        ({"rollout": {"strategy": "shadow"}}, "serving.rollout.strategy"),
+        ({"rollout": {"strategy": "rainbow"}}, "serving.rollout.strategy"),
         ({"rollout": {"steps": [{"set_weight": 10, "pause": "1m"}]}}, "give exactly one of set_weight, pause"),
         ({"rollout": {"steps": [{"pause": "a while"}]}}, "serving.rollout.steps.0.pause"),
         ({"rollout": {"steps": [{"set_weight": 101}]}}, "serving.rollout.steps.0.set_weight"),
@@ -292,3 +293,38 @@ def test_a_refusal_leaves_no_event_and_no_personal_value(delivery):
     delivery.deploy()
     assert "deployed" not in [event["action"] for event in verify_events(State(str(delivery.state)), "flights")]
     assert PLANTED not in "".join(p.read_text() for p in delivery.folder.glob("*.*"))
+
+
+AB = {
+    "prometheus": {
+        "address": "http://p:9090",
+        "metrics": [{"kind": "share", "name": "sold", "successes": "a", "total": "b", "limit": 0}],
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("rollout", "says"),
+    [
+        ({"strategy": "shadow"}, "shadow needs steps with an analysis"),
+        ({"strategy": "shadow", "steps": [{"set_weight": 5}, {"analysis": {}}]}, "none with set_weight"),
+        (
+            {"strategy": "shadow", "steps": [{"analysis": {"prometheus": {"address": "http://p:9090"}}}]},
+            "none with set_weight or prometheus",
+        ),
+        ({"strategy": "ab", "steps": [{"analysis": AB}]}, "ab needs two steps"),
+        ({"strategy": "ab", "steps": [{"set_weight": 50}, {"analysis": {}}]}, "decides by what callers do"),
+        (
+            {"strategy": "ab", "steps": [{"set_weight": 50}, {"analysis": {"prometheus": {"address": "http://p"}}}]},
+            "limit of 0 or below",
+        ),
+        ({"strategy": "ab", "steps": [{"set_weight": 50}, {"analysis": AB}], "deadline": "1m"}, "must be longer than"),
+        (
+            {"strategy": "ab", "steps": [{"set_weight": 50}, {"analysis": AB}], "on_inconclusive": "go_on"},
+            "not proven to be better",
+        ),
+    ],
+)
+def test_a_strategy_that_cannot_do_its_steps_is_refused(rollout, says):
+    with pytest.raises(HeadwayError, match=says):
+        parse(Serving, {"rollout": rollout}, parameter="serving")

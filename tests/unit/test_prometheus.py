@@ -299,6 +299,25 @@ def test_a_metric_of_the_business_decides(server, application, metrics, counts, 
 
 
 @needs_prometheus
+@pytest.mark.parametrize(
+    ("counts", "decision"), [(shop(0.36, 0.3), "passed"), (shop(0.3, 0.3), "inconclusive"), (shop(0.2, 0.3), "failed")]
+)
+def test_a_test_for_something_better_says_beforehand_what_it_takes(server, application, counts, decision):
+    better = [{**SOLD[0], "limit": 0, "min_effect": 0.05}]
+    application.count(counts)
+    time.sleep(1)
+    outcome = judged(server, application, counts, better, max_requests=30_000, confidence=0.99)
+    (check,) = outcome.checks
+    assert outcome.decision == decision
+    assert check.limit == "share sold above the stable version's"
+    assert 2000 < check.measured["requests_needed"] < 8000
+    assert "to the candidate were thought to be needed" in check.value
+    if decision != "passed":
+        error = outcome.error("analysis at 50 %", must_be_better=True)
+        assert (error.code, "was not proven to be better" in error.message) == ("deployment.not_better", True)
+
+
+@needs_prometheus
 def test_a_version_without_series_proves_nothing_and_is_told(server, application):
     def counts(seconds):
         return f'offers_total{{digest="old",sold="yes"}} {int(seconds * 1000)}\n'

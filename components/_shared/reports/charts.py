@@ -101,6 +101,7 @@ def line(
     reference: float | None = None,
     reference_label: str | None = None,
     over_time: bool = False,
+    small: bool = False,
 ) -> Chart:
     """Lines over an axis of numbers or times, optionally with a band.
 
@@ -112,6 +113,7 @@ def line(
         reference: Draws a horizontal line.
         reference_label: What that line is.
         over_time: Whether x are times, in UTC milliseconds since 1970.
+        small: Whether two of them are to stand beside each other.
     """
     x, y = (vega.moments if over_time else vega.quantity)("x", x_title), vega.quantity("y", y_title)
     area = [{"x": vega.finite(at), "y": vega.finite(low), "high": vega.finite(high)} for at, low, high in band]
@@ -123,7 +125,8 @@ def line(
             vega.reference_line("y", reference, y, reference_label),
             vega.lines(_named(series), x, y),
         ],
-        height=240,
+        height=180 if small else 240,
+        width=vega.HALF_WIDTH if small else vega.WIDTH,
     )
 
 

@@ -14,8 +14,11 @@ from headway.components._shared.statistics.intervals import Interval
 # How far beyond the doubted difference the alternatives lie: large effects are seen early, small ones at last.
 _STAKES = 0.999 * 0.5 ** np.arange(8)
 _NEVER = 1e-9
+# How many requests a guess is worth.
+_GUESSED = 10
 _HALVINGS = 45
 _PRECISION = 1e-4
+_NEEDED_WINDOWS, _NEEDED_TESTS = 20, 60
 
 
 class Window(NamedTuple):
@@ -41,7 +44,7 @@ class Window(NamedTuple):
 Evidence = Callable[[Sequence[Window], float], Floats]
 
 
-def share_evidence(windows: Sequence[Window], difference: float) -> Floats:
+def share_evidence(windows: Sequence[Window], difference: float, guess: float = 0.05) -> Floats:
     """Logarithm of the evidence that our share is more than `difference` above theirs, after each window.
 
     In each window the likelihood under two shares, chosen from the windows before, is set against the likelihood under
@@ -56,10 +59,11 @@ def share_evidence(windows: Sequence[Window], difference: float) -> Floats:
     Args:
         windows: In order; each has as many requests of each version as it happens to have.
         difference: Our share less theirs, above -1 and below 1.
+        guess: Their share, as well as it is known before; a bad guess costs time and nothing else.
     """
     ours, n, theirs, m = _columns(windows)
     before, count = np.cumsum(theirs) - theirs, np.cumsum(m) - m
-    known = np.clip((before + 0.5) / (count + 10), _NEVER, 1 - _NEVER)
+    known = np.clip((before + _GUESSED * guess) / (count + _GUESSED), _NEVER, 1 - _NEVER)
     room = np.maximum(0.0, 1 - difference - known)
     a = np.clip(known + difference + _STAKES[:, None] * room, _NEVER, 1 - _NEVER)
     b = np.broadcast_to(known, a.shape)
@@ -129,6 +133,40 @@ def _averaged(wealth: Floats) -> Floats:
     """Logarithm of the average over the alternatives, after each window."""
     average: Floats = np.logaddexp.reduce(wealth, axis=0) - math.log(len(_STAKES))
     return average
+
+
+def requests_needed(
+    share: float, effect: float, limit: float, *, weight: float, confidence: float, cases: float = 0.8
+) -> int:
+    """Our requests with which such a share of tests has proven that our share is below theirs by more than `limit`.
+
+    By simulation, with the same numbers for the same question.
+
+    Args:
+        share: Theirs.
+        effect: By how much ours is truly below it, more than `limit`.
+        limit: By how much it must be proven to be below it.
+        weight: Our part of all requests, 0 to 1.
+        confidence: Of the proof.
+        cases: Share of the tests that shall have it by then.
+    """
+    ours, beyond = max(0.0, share - effect), effect - limit
+    guess = 4 * max(share * (1 - share), beyond / 10) * math.log(len(_STAKES) / (1 - confidence)) / beyond**2
+    n = math.ceil(guess / _NEEDED_WINDOWS)
+    m, enough = max(1, round(n * (1 - weight) / weight)), -math.log(1 - confidence)
+    rng, needed = np.random.default_rng(0), []
+    for _ in range(_NEEDED_TESTS):
+        counts = (rng.binomial(m, share, 4 * _NEEDED_WINDOWS), rng.binomial(n, ours, 4 * _NEEDED_WINDOWS))
+        windows = [Window(a, m, b, n) for a, b in zip(*counts, strict=True)]
+        proven = share_evidence(windows, limit, share) >= enough
+        needed.append(n * (1 + int(np.argmax(proven)) if proven.any() else 4 * _NEEDED_WINDOWS))
+    return int(np.quantile(needed, cases, method="higher"))
+
+
+def means_needed(value_range: float, effect: float, limit: float, *, weight: float, confidence: float) -> int:
+    """The same for means within a range: what the expected evidence takes, whatever the spread of the values."""
+    wanted = value_range**2 * math.log(len(_STAKES) / (1 - confidence)) / (2 * (effect - limit) ** 2)
+    return math.ceil(wanted / (1 - weight))
 
 
 def _columns(windows: Sequence[Window]) -> tuple[Floats, Floats, Floats, Floats]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import polars as pl
+
 from headway.components.deployment.analysis.config import Analysis
 from headway.components.deployment.analysis.outcome import Outcome
 from headway.components.deployment.analysis.pairs import analyse_pairs
@@ -19,8 +21,10 @@ def compare(
     analysis: Analysis,
     *,
     model_name: str,
-    rows: Golden,
+    golden: Golden,
+    requests: pl.DataFrame | None,
     false_alarm: float,
+    weight: int,
     seed: int,
     go_on: Callable[[], bool],
 ) -> Outcome:
@@ -28,6 +32,16 @@ def compare(
     versions = (candidate, stable)
     if analysis.prometheus:
         names = [{**v.labels, "model_digest": v.model_digest, "model_name": model_name} for v in versions]
-        return analyse_traffic(names[0], names[1], analysis, false_alarm=false_alarm, go_on=go_on)
+        part = min(max(weight, 1), 99) / 100
+        return analyse_traffic(names[0], names[1], analysis, false_alarm=false_alarm, weight=part, go_on=go_on)
     callers = [Caller(version.address, model_name) for version in versions]
-    return analyse_pairs(callers[0], callers[1], rows, analysis, false_alarm=false_alarm, seed=seed, go_on=go_on)
+    return analyse_pairs(
+        callers[0],
+        callers[1],
+        golden,
+        analysis,
+        requests=requests,
+        false_alarm=false_alarm,
+        seed=seed,
+        go_on=go_on,
+    )

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 from headway.components._shared.statistics.two_samples import (
     Evidence,
     Window,
     difference_sequence,
     mean_evidence,
+    means_needed,
+    requests_needed,
     share_evidence,
 )
-from headway.components.deployment.analysis.config import Errors, Latency, Mean, Metric, Share
-from headway.components.deployment.analysis.outcome import BROKEN, CONFIDENCE, Decision
+from headway.components.deployment.analysis.config import CONFIDENCE, Errors, Latency, Mean, Metric, Share
+from headway.components.deployment.analysis.outcome import BROKEN, UNDECIDED, Decision
+from headway.components.deployment.analysis.stream import LOOKS_GROW
 from headway.components.deployment.record import Check, Look
 
 # By how much the two counters of a metric have grown; None for one that has no series.
 Counts = tuple[float | None, float | None]
 
-_LOOKS_GROW = 1.15
 _VERSIONS = ("candidate", "stable version")
 _NOTHING = Window(0, 0, 0, 0)
 
@@ -43,11 +46,17 @@ class Comparison:
 
     Attributes:
         metric: What is compared.
+        confidence: With which the limit must be proven to be kept.
+        guess: The stable version's share before the analysis, turned as the windows are.
+        needed: Requests to the candidate that `min_effect` is expected to take.
         windows: What was counted; each has requests of both versions.
         looks: How the interval shrank, by requests to the candidate.
     """
 
     metric: Metric
+    confidence: float = CONFIDENCE
+    needed: int | None = None
+    guess: float = 0.05
     windows: list[Window] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
     _open: Window = _NOTHING
@@ -76,12 +85,33 @@ class Comparison:
         """Requests to the candidate and to the stable version."""
         return sum(w.our_count for w in self.windows), sum(w.their_count for w in self.windows)
 
-    def decide(self, false_alarm: float, confidence: float = CONFIDENCE) -> Decision:
+    def expect(self, part: float, total: float, weight: float) -> None:
+        """Takes in what is known before: where the stable version is, and so how many requests `min_effect` takes.
+
+        Args:
+            part: What the stable version's counters were when the analysis began.
+            total: The same of the requests.
+            weight: The candidate's part of the traffic, 0 to 1.
+        """
+        metric, confidence = self.metric, self.confidence
+        if total <= 0 or not _fits(metric, part, total):
+            return
+        if not isinstance(metric, Mean):
+            self.guess = _bad(metric, part, total) / total
+        if isinstance(metric, Errors | Latency) or not metric.min_effect:
+            return
+        if isinstance(metric, Mean):
+            width, effect = metric.range[1] - metric.range[0], metric.min_effect
+            self.needed = means_needed(width, effect, -metric.limit, weight=weight, confidence=confidence)
+        else:
+            asked = self.guess, metric.min_effect, -metric.limit
+            self.needed = requests_needed(*asked, weight=weight, confidence=confidence)
+
+    def decide(self, false_alarm: float) -> Decision:
         """`failed` once it is proven that the limit is broken, `passed` once that it is kept.
 
         Args:
             false_alarm: Highest probability of ever failing a candidate that is within the limit.
-            confidence: With which a limit must be kept.
         """
         if not self.windows:
             return "inconclusive"
@@ -89,16 +119,18 @@ class Comparison:
         if evidence(self.windows, self.metric.limit)[-1] >= -math.log(false_alarm):
             return "failed"
         swapped = [window.swapped() for window in self.windows]
-        kept = evidence(swapped, -self.metric.limit)[-1] >= -math.log(1 - confidence)
+        kept = evidence(swapped, -self.metric.limit)[-1] >= -math.log(1 - self.confidence)
         return "passed" if kept else "inconclusive"
 
     def check(self, decision: Decision) -> Check:
         """The evidence, in words and numbers."""
-        verdict = {"passed": "", "failed": f"; {BROKEN}", "inconclusive": "; not decided"}[decision]
+        verdict = {"passed": "", "failed": f"; {BROKEN}", "inconclusive": f"; {UNDECIDED}"}[decision]
         odd = f"; {self._odd} windows left out, whose counters do not fit together" if self._odd else ""
         missing = [version for version in _VERSIONS if version not in self._seen]
-        limit = limit_in_words(self.metric)
-        measured = {"limit": self._natural(self.metric.limit)}
+        limit, measured = limit_in_words(self.metric), {"limit": self._natural(self.metric.limit)}
+        if self.needed is not None:
+            measured["requests_needed"] = float(self.needed)
+            odd += f"; about {self.needed:,} to the candidate were thought to be needed"
         if not self.windows:
             idle = [v for v, n in zip(_VERSIONS, (self._open.our_count, self._open.their_count), strict=True) if n < 1]
             why = f"Prometheus has no series of the {' and the '.join(missing)}" if missing else ""
@@ -124,16 +156,18 @@ class Comparison:
 
     def _evidence(self) -> Evidence:
         metric = self.metric
-        return mean_evidence(metric.range[1] - metric.range[0]) if isinstance(metric, Mean) else share_evidence
+        if isinstance(metric, Mean):
+            return mean_evidence(metric.range[1] - metric.range[0])
+        return partial(share_evidence, guess=self.guess)
 
     def _look(self) -> None:
-        if not self.looks or self.requests()[0] >= _LOOKS_GROW * self.looks[-1].requests:
+        if not self.looks or self.requests()[0] >= LOOKS_GROW * self.looks[-1].requests:
             self.looks.append(self._now())
 
     def _now(self) -> Look:
         """The difference and its interval as of now, candidate less stable version."""
         width = self.metric.range[1] - self.metric.range[0] if isinstance(self.metric, Mean) else 1.0
-        found = difference_sequence(self.windows, self._evidence(), width, confidence=2 * CONFIDENCE - 1)
+        found = difference_sequence(self.windows, self._evidence(), width, confidence=2 * self.confidence - 1)
         value, *ends = map(self._natural, (found.value, found.low, found.high))
         return Look(requests=self.requests()[0], value=value, low=min(ends), high=max(ends))
 

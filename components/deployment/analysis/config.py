@@ -14,6 +14,8 @@ Duration = Annotated[str, AfterValidator(lambda text: readable(parse_duration, t
 
 # What the suite's own model server counts: each answer by route and status, and kserve's histogram of predictions.
 _INFERENCE = r'route=~".*(/infer|:predict)"'
+# With which a limit must be proven to be kept.
+CONFIDENCE = 0.95
 # The edges of kserve's histogram, in seconds.
 _EDGES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _WITHIN = 'request_predict_seconds_bucket{$selector,le=~"$le"}'
@@ -84,6 +86,7 @@ class Share(Config):
         direction: `maximize` where more is better, `minimize` where less is.
         limit: By how much the candidate may be worse than the stable version; 0 asks for a better one, a negative one
             for one that is better by more than that.
+        min_effect: An improvement that must not be missed; how many requests that takes is told beforehand.
     """
 
     kind: Literal["share"] = "share"
@@ -92,6 +95,7 @@ class Share(Config):
     total: Query
     direction: Literal["maximize", "minimize"] = "maximize"
     limit: float = Field(default=0.02, gt=-1, lt=1)
+    min_effect: float | None = Field(default=None, gt=0, lt=1)
 
 
 class Mean(Config):
@@ -105,6 +109,7 @@ class Mean(Config):
         range: Lowest and highest value that may occur; the closer they are, the sooner there is a decision.
         direction: `maximize` where more is better, `minimize` where less is.
         limit: As of `share`, in the unit of the values.
+        min_effect: The same.
     """
 
     kind: Literal["mean"] = "mean"
@@ -114,6 +119,7 @@ class Mean(Config):
     range: tuple[float, float]
     direction: Literal["maximize", "minimize"] = "maximize"
     limit: float
+    min_effect: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _check_range(self) -> Mean:
@@ -147,6 +153,7 @@ class Prometheus(Config):
         timeout: Time for one answer.
         patience: For how long Prometheus may fail; after that nothing is decided.
         max_requests: Requests to the candidate after which the analysis ends; None leaves that to `max_duration`.
+        confidence: With which each limit must be proven to be kept before the candidate goes on.
         metrics: What is compared, every one within its limit.
     """
 
@@ -161,6 +168,7 @@ class Prometheus(Config):
     timeout: Duration = "10s"
     patience: Duration = "2m"
     max_requests: int | None = Field(default=None, ge=1)
+    confidence: float = Field(default=CONFIDENCE, ge=0.5, lt=1)
     metrics: tuple[Metric, ...] = Field(default=(Errors(), Latency()), min_length=1)
 
     @model_validator(mode="after")
@@ -172,6 +180,9 @@ class Prometheus(Config):
                 raise ValueError(f"the header {name} looks like a secret; use token_file or token_env")
             if not f"{name}{value}".isprintable():
                 raise ValueError(f"the header {name} must be printable")
+        for metric in self.metrics:
+            if isinstance(metric, Share | Mean) and metric.min_effect and metric.min_effect <= -metric.limit:
+                raise ValueError(f"min_effect of {metric.name} must be more than its limit asks for")
         names = [metric.name for metric in self.metrics]
         if len(names) != len(set(names)):
             raise ValueError(f"two metrics have the same name: {', '.join(names)}")
@@ -188,6 +199,9 @@ class Analysis(Config):
         latency_ratio: How many times as long as the stable version the candidate may take for a typical request.
         predictions: By how much the share of any predicted class may differ (of a regression: of any fifth of the
             evaluation's predictions); None compares no predictions.
+        disagreement: Largest share of rows that candidate and stable version may predict otherwise; None sets no limit.
+        distance: How far apart their probabilities may be on average, 0 to 1 (of a regression, their predictions, in
+            widths of the evaluation's); None sets no limit.
         min_requests: Requests to each before the candidate can pass; it can fail from the first.
         max_requests: Requests to each after which nothing more is asked.
         max_duration: Time after which nothing more is asked.
@@ -198,6 +212,8 @@ class Analysis(Config):
     errors: float = Field(default=0.02, gt=0, lt=1)
     latency_ratio: float = Field(default=1.5, ge=1)
     predictions: float | None = Field(default=0.1, gt=0, lt=1)
+    disagreement: float | None = Field(default=None, gt=0, lt=1)
+    distance: float | None = Field(default=None, gt=0, lt=1)
     min_requests: int = Field(default=100, ge=1)
     max_requests: int = Field(default=3000, ge=1, le=100_000)
     max_duration: Duration = "5m"
@@ -219,4 +235,12 @@ class Analysis(Config):
         return self
 
 
-_OWN_REQUESTS = ("errors", "latency_ratio", "predictions", "max_requests", "requests_per_second")
+_OWN_REQUESTS = (
+    "errors",
+    "latency_ratio",
+    "predictions",
+    "disagreement",
+    "distance",
+    "max_requests",
+    "requests_per_second",
+)

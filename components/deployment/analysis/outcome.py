@@ -10,9 +10,8 @@ from headway.components.deployment.record import Check
 
 Decision = Literal["passed", "failed", "inconclusive"]
 
-# A candidate passes when each limit is kept with this confidence.
-CONFIDENCE = 0.95
 BROKEN = "the limit is broken"
+UNDECIDED = "not decided"
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,19 @@ class Outcome:
         found = [c for c in self.checks if BROKEN in c.value] or [c for c in self.checks if not c.passed]
         return "; ".join(f"{c.check}: {c.value}; allowed: {c.limit}" for c in found)
 
-    def error(self, where: str) -> HeadwayError:
-        """The error of an analysis that does not let the candidate go on."""
+    def error(self, where: str, *, must_be_better: bool = False) -> HeadwayError:
+        """The error of an analysis that does not let the candidate go on.
+
+        Args:
+            where: Of the rollout.
+            must_be_better: Whether it was to be better than the stable version, not only no worse.
+        """
+        if must_be_better and not self.fault:
+            return HeadwayError(
+                "deployment.not_better",
+                f"The candidate was not proven to be better than the stable version ({where}). {self.told()}.",
+                remedy="Keep the stable version; or, where the interval leaves it open, give the test more time.",
+            )
         if self.decision == "failed":
             return HeadwayError(
                 "deployment.analysis_failed",

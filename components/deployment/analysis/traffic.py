@@ -27,6 +27,7 @@ def analyse_traffic(
     analysis: Analysis,
     *,
     false_alarm: float,
+    weight: float = 0.5,
     go_on: Callable[[], bool] = lambda: True,
 ) -> Outcome:
     """Looks at the counters of both versions, again and again, until there is a decision.
@@ -36,6 +37,7 @@ def analyse_traffic(
         stable: The same for the stable version.
         analysis: With `prometheus`.
         false_alarm: Highest probability of failing a candidate that is within every limit.
+        weight: The candidate's part of the traffic, 0 to 1, for what is expected of the test.
         go_on: Asked at every look; False ends the analysis without a decision.
 
     Raises:
@@ -43,7 +45,7 @@ def analyse_traffic(
     """
     settings = analysis.prometheus
     assert settings
-    traffic = _Traffic(candidate, stable, analysis, settings)
+    traffic = _Traffic(candidate, stable, analysis, settings, weight)
     interval_s, patience_s = (parse_duration(d).total_seconds() for d in (settings.interval, settings.patience))
     answered = time.monotonic()
     end = answered + parse_duration(analysis.max_duration).total_seconds()
@@ -69,12 +71,18 @@ class _Traffic:
     """What is known of both versions so far."""
 
     def __init__(
-        self, candidate: Mapping[str, str], stable: Mapping[str, str], analysis: Analysis, settings: Prometheus
+        self,
+        candidate: Mapping[str, str],
+        stable: Mapping[str, str],
+        analysis: Analysis,
+        settings: Prometheus,
+        weight: float,
     ) -> None:
+        self.weight = weight
         self.analysis = analysis
         self.settings = settings
         self.server = Server(settings)
-        self.comparisons = [Comparison(metric) for metric in settings.metrics]
+        self.comparisons = [Comparison(metric, settings.confidence) for metric in settings.metrics]
         self.versions = [_Version(names, settings) for names in (candidate, stable)]
         self._offset_s = parse_duration(settings.query_offset).total_seconds()
         self._begun_s: float | None = None
@@ -82,14 +90,24 @@ class _Traffic:
     def look(self) -> None:
         """Takes in what has been counted since the last look; all of it at one moment, or nothing."""
         now_s = self.server.now()
+        answers = [version.ask(self.server, now_s - self._offset_s) for version in self.versions]
         if self._begun_s is None:
             self._begun_s = now_s
-        answers = [version.ask(self.server, now_s - self._offset_s) for version in self.versions]
+            self._expect(answers[1][0])
         candidate, stable = (
             version.grown(*each, self._begun_s) for version, each in zip(self.versions, answers, strict=True)
         )
         for comparison, ours, theirs in zip(self.comparisons, candidate, stable, strict=True):
             comparison.add(ours, theirs)
+
+    def _expect(self, stable: Mapping[str, Answer]) -> None:
+        """Says beforehand how many requests the effects that are looked for take."""
+        for comparison, queries in zip(self.comparisons, self.versions[1].queries, strict=True):
+            part, total = (sum(stable[query].values()) for query in queries)
+            comparison.expect(part, total, self.weight)
+            if comparison.needed is not None:
+                about = f"{comparison.needed:,} requests to the candidate"
+                log.info(f"{comparison.metric.name}: the effect that is looked for is expected to take {about}")
 
     def decide(self, false_alarm: float) -> Decision:
         """The decision over all metrics, which share the false alarms among them."""
