@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(900)
 
 # Of no account here: how fast a machine is that does other things meanwhile.
 PATIENT = {"latency": {"p50_ms": 10_000, "p99_ms": 30_000, "requests": 20, "warm_up": 2}}
-ANALYSIS = {"latency_ratio": 50, "min_requests": 20, "max_requests": 400, "max_duration": "1m"}
+ANALYSIS = {"latency_ratio": 50, "min_requests": 20, "max_requests": 400, "max_duration": "5m"}
 STEPS = [{"set_weight": 20}, {"analysis": ANALYSIS}, {"set_weight": 60}, {"pause": "2s"}]
 
 

@@ -17,6 +17,11 @@ from tests.cluster.kserve.releases import Release, release_of
 from tests.cluster.kserve.status import Conditions, invalid_spec, model_status, predictor_condition
 
 log = logging.getLogger("kserve")
+# As it is shipped, KServe warns of this on every service, in Standard mode too.
+_NO_ISTIO = (
+    "Istio VirtualService CRD not present; VirtualService reconciliation skipped. If you do not use Istio, set "
+    "ingress.disableIstioVirtualHost=true."
+)
 _STORAGE_SECRET = "serving.kserve.io/storageSecretName"
 
 
@@ -51,7 +56,7 @@ class Controller:
                 except ApiError as error:  # a conflict, or the namespace is going
                     self.tell(isvc, f"fails to reconcile component: {error}")
 
-    def tell(self, isvc: Object, message: str) -> None:
+    def tell(self, isvc: Object, message: str, reason: str = "InternalError") -> None:
         """A Warning event about a service, once a while."""
         key = f"{isvc['metadata']['uid']} {message}"
         if time.monotonic() - self._told.get(key, -60) < 30:
@@ -65,7 +70,7 @@ class Controller:
             "metadata": {"generateName": f"{name_of(isvc)}.", "namespace": isvc["metadata"]["namespace"]},
             "involvedObject": {**head("InferenceService"), **about},
             "type": "Warning",
-            "reason": "InternalError",
+            "reason": reason,
             "message": message,
             "firstTimestamp": now,
             "lastTimestamp": now,
@@ -155,6 +160,7 @@ class Reconciliation:
                 self._remove_orphans()
                 self._stable(ready)
                 self._conditions.set("Stopped", False)
+                self._controller.tell(self._isvc, _NO_ISTIO, reason="VirtualServiceCRDNotFound")
                 self._routes(ready if self._release.weights else {})
         except RefusedError as refused:
             if refused.failure:

@@ -46,7 +46,7 @@ def with_storage(pod: Object, uri: str, secrets: Sequence[Object]) -> Object:
 
 
 def fetch(uri: str, folder: str) -> None:
-    """Runs in the init container: copies every object under a prefix, or the one object, into a folder."""
+    """Runs in the init container: copies every object whose name begins so into a folder, but for empty ones."""
     import os
     from pathlib import Path, PurePath
 
@@ -62,13 +62,14 @@ def fetch(uri: str, folder: str) -> None:
         if "AWS_ACCESS_KEY_ID" not in os.environ:
             options["skip_signature"] = "true"
     store = from_url(f"{scheme}://{bucket}", client_options={"allow_http": True}, **options)
-    found = [entry["path"] for page in store.list(prefix) for entry in page]
+    beside = [entry for page in store.list(prefix.rpartition("/")[0] or None) for entry in page]
+    found = [entry["path"] for entry in beside if entry["path"].startswith(prefix) and entry["size"]]
     for path in found:
         target = Path(folder, path[len(prefix) :].lstrip("/") or PurePath(path).name)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(bytes(store.get(path).bytes()))
     if not found:
-        raise RuntimeError(f"Failed to fetch model. No model found in {uri}.")
+        raise RuntimeError(f"Failed to fetch model. No model found in {prefix}.")
 
 
 def _credentials(secrets: Sequence[Object]) -> list[Object]:
