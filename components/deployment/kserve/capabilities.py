@@ -108,5 +108,6 @@ def not_ours(what: str, name: str) -> HeadwayError:
 
 
 def canary_unknown(error: HeadwayError) -> bool:
-    """Whether the API server refused `spec.canary` because its schema of a service does not have it."""
-    return error.code == "kubernetes.refused" and ".spec.canary: field not declared in schema" in error.message
+    """Whether the API server refused what came with canaries because its schema of a service does not have it."""
+    newer = (".spec.canary: field not declared in schema", ".spec.predictor.name: field not declared in schema")
+    return error.code == "kubernetes.refused" and any(words in error.message for words in newer)
