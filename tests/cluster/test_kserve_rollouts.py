@@ -1,4 +1,4 @@
-"""Rollouts in a cluster: what every engine promises."""
+"""Rollouts and operation in a cluster: what every engine promises."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import pytest
 from headway.components.deployment.record import Deployment
 from tests.cluster.kserve_home import Home
 from tests.deployment_samples import Delivery, Load
-from tests.rollout_cases import RolloutCases, body_of
+from tests.operation_cases import OperationCases
+from tests.rollout_cases import body_of
 
 pytestmark = pytest.mark.timeout(900)
 
 
-class TestRolloutsInACluster(RolloutCases):
+class TestEndpointsOfACluster(OperationCases):
     """The cases of every engine."""
 
     @pytest.fixture
@@ -29,7 +30,7 @@ class TestRolloutsInACluster(RolloutCases):
 
 
 @pytest.mark.parametrize("module_home", ["0.19"], indirect=True)
-class TestRolloutsBetweenTwoServices(TestRolloutsInACluster):
+class TestEndpointsWithTwoServices(TestEndpointsOfACluster):
     """The same cases where no weights can be set."""
 
     splits = False
