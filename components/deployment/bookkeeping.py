@@ -11,7 +11,7 @@ from headway.components._shared.state import State
 from headway.components._shared.steps import decided, keep_report
 from headway.components.deployment.record import Deployment, Outcome, write_deployment
 from headway.components.deployment.report import write_report
-from headway.components.deployment.rollout import Rollout
+from headway.components.deployment.rollout.rollout import Rollout
 
 
 def need_state(state_uri: str | None) -> State:

@@ -28,7 +28,7 @@ from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Release, choose_engine
 from headway.components.deployment.golden import Golden, keep_golden
 from headway.components.deployment.record import Deployment
-from headway.components.deployment.rollout import Rollout
+from headway.components.deployment.rollout.rollout import Rollout
 
 
 @step("deploy_model")

@@ -13,9 +13,9 @@ from headway.components._shared.times import format_time
 from headway.components.deployment.bookkeeping import need_state
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Engine, choose_engine
-from headway.components.deployment.rollout import take_back
+from headway.components.deployment.rollout.back import take_back
+from headway.components.deployment.rollout.timeline import Timeline
 from headway.components.deployment.status import EndpointStatus, status_of, write_status
-from headway.components.deployment.timeline import Timeline
 
 
 @step("finish_rollout")

@@ -24,7 +24,7 @@ from headway.components.deployment.engines import Release, choose_engine
 from headway.components.deployment.golden import Golden, kept_golden
 from headway.components.deployment.memory import History, Served
 from headway.components.deployment.record import Deployment
-from headway.components.deployment.rollout import Rollout
+from headway.components.deployment.rollout.rollout import Rollout
 
 
 @step("rollback_deployment")

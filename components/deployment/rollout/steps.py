@@ -1,0 +1,142 @@
+"""The steps of a rollout: checks without traffic, weights, pauses, analyses; each goes on where a killed step was."""
+
+from __future__ import annotations
+
+import time
+
+import polars as pl
+
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.times import format_time, now, parse_duration, parse_time
+from headway.components.deployment.analysis.compare import compare
+from headway.components.deployment.analysis.config import Analysis
+from headway.components.deployment.checks import failure, run_checks
+from headway.components.deployment.config import Step
+from headway.components.deployment.engines import Deployed
+from headway.components.deployment.golden import Golden
+from headway.components.deployment.rollout.course import Course
+
+_POLL_S = 1.0
+
+
+class Steps:
+    """What a candidate goes through before it is promoted.
+
+    Args:
+        course: The rollout.
+        golden: Rows with known predictions.
+        requests: Logged requests that analyses ask both versions for; None takes the golden rows.
+    """
+
+    def __init__(self, course: Course, golden: Golden, requests: pl.DataFrame | None) -> None:
+        self.course = course
+        self.golden = golden
+        self.requests = requests
+
+    def verify(self, candidate: Deployed) -> None:
+        """Every check, straight at the candidate.
+
+        Raises:
+            HeadwayError: Of the first check that it does not pass.
+        """
+        before = self.course.engine.replicas(candidate)
+        for check in run_checks(candidate.address, self.course.release.model_name, self.golden, self.course.serving):
+            if not check.passed and self._disrupted(candidate, before):
+                return self.verify(self.course.engine.candidate() or candidate)
+            self.course.timeline.check(check)
+            if not check.passed:
+                raise failure(check, self.course.engine.log_end(candidate))
+        return None
+
+    def _disrupted(self, candidate: Deployed, before: frozenset[str]) -> bool:
+        """Whether a process or pod was taken away that had no fault of its own; then waits for the one in its place."""
+        if self.course.engine.replicas(candidate) == before or self.course.engine.why_failed(candidate):
+            return False
+        self.course.require_time()
+        with self.course.timeline.phase("wait for the candidate") as note:
+            self.course.engine.start(self.course.release)
+            note.append("a pod of it had been taken away, as by an eviction: no fault of the model")
+        return True
+
+    def take(self, candidate: Deployed, stable: Deployed) -> None:
+        """The steps of the plan that are not done yet, and then all the traffic."""
+        if self.course.progress.weight:
+            self._shift(candidate, self.course.progress.weight)
+        unsplit = self.course.engine.cannot_split() if any(step.set_weight for step in self.course.plan.steps) else None
+        if unsplit and self.course.plan.strategy == "ab":
+            raise HeadwayError(
+                "deployment.cannot_split",
+                f"An A/B test needs traffic on both versions, and here it cannot be split: {unsplit}.",
+                value=self.course.engine.name,
+                remedy="Use another strategy here, such as blue_green.",
+            )
+        for number, step in enumerate(self.course.plan.steps):
+            if number < self.course.progress.step:
+                continue
+            self.course.require_time()
+            if number > self.course.progress.step:
+                self.course.note(step=number, step_begun=format_time(now()))
+            if step.set_weight is not None and unsplit:
+                with self.course.timeline.phase(str(step)) as note:
+                    note.append(f"left out: {unsplit}")
+            elif step.set_weight is not None:
+                self._shift(candidate, step.set_weight)
+            elif step.pause:
+                self._pause(candidate, step)
+            elif step.analysis:
+                self._analyse(candidate, stable, step.analysis, number)
+        self.course.require_time()
+        self.course.note(step=len(self.course.plan.steps))
+        if not self.course.plan.withdraws:
+            self._shift(candidate, 100)
+
+    def _shift(self, candidate: Deployed, weight: int) -> None:
+        self.course.note(weight=weight)
+        with self.course.timeline.phase(f"give the candidate {weight} %") as note:
+            self.course.engine.shift(candidate, weight)
+            self.course.timeline.weight = weight
+            note.append("the endpoint was seen to answer so")
+
+    def _pause(self, candidate: Deployed, step: Step) -> None:
+        """Waits, for what is left of the time if a step was killed in it; ends when the candidate has a fault."""
+        assert step.pause
+        end = parse_time(self.course.progress.step_begun) + parse_duration(step.pause)
+        with self.course.timeline.phase(str(step)) as note:
+            while (left := (end - now()).total_seconds()) > 0:
+                self.course.require_time()
+                if fault := self.course.engine.why_failed(candidate):
+                    raise fault
+                time.sleep(min(_POLL_S, left))
+            note.append("the candidate stayed well")
+
+    def _analyse(self, candidate: Deployed, stable: Deployed, analysis: Analysis, number: int) -> None:
+        plan = self.course.plan
+        where, before = f"analysis at {self.course.timeline.weight or 0} %", self.course.engine.replicas(candidate)
+        with self.course.timeline.phase(where) as note:
+            outcome = compare(
+                # Looked up anew: pods may have come and gone since, and their addresses with them.
+                self.course.engine.candidate() or candidate,
+                self.course.engine.stable(self.course.release) or stable,
+                analysis,
+                model_name=self.course.release.model_name,
+                golden=self.golden,
+                requests=self.requests,
+                false_alarm=self.course.plan.false_alarm
+                / sum(step.analysis is not None for step in self.course.plan.steps),
+                weight=self.course.timeline.weight or 0,
+                seed=int(self.course.release.model_digest[:8], 16) + number,
+                go_on=lambda: not self.course.progress.late,
+            )
+            # Counters outlive a pod, so what callers got for days is not thrown away for want of a decision.
+            again = outcome.decision == "failed" or (outcome.decision == "inconclusive" and not analysis.prometheus)
+            if again and self._disrupted(candidate, before):
+                note.append("made once more, since the candidate was disrupted")
+                return self._analyse(candidate, stable, analysis, number)
+            found = [check.model_copy(update={"check": f"{where}: {check.check}"}) for check in outcome.checks]
+            self.course.timeline.checks += found
+            note.append("within every limit" if outcome.decision == "passed" else outcome.told())
+            self.course.require_time()
+            undecided = outcome.decision == "inconclusive"
+            if outcome.decision == "failed" or (undecided and plan.on_inconclusive == "roll_back"):
+                raise outcome.error(where, must_be_better=self.course.plan.strategy == "ab")
+        return None
