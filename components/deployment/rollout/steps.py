@@ -121,8 +121,7 @@ class Steps:
                 model_name=self.course.release.model_name,
                 golden=self.golden,
                 requests=self.requests,
-                false_alarm=self.course.plan.false_alarm
-                / sum(step.analysis is not None for step in self.course.plan.steps),
+                false_alarm=plan.false_alarm / sum(step.analysis is not None for step in plan.steps),
                 weight=self.course.timeline.weight or 0,
                 seed=int(self.course.release.model_digest[:8], 16) + number,
                 go_on=lambda: not self.course.progress.late,
@@ -138,5 +137,5 @@ class Steps:
             self.course.require_time()
             undecided = outcome.decision == "inconclusive"
             if outcome.decision == "failed" or (undecided and plan.on_inconclusive == "roll_back"):
-                raise outcome.error(where, must_be_better=self.course.plan.strategy == "ab")
+                raise outcome.error(where, must_be_better=plan.strategy == "ab")
         return None
