@@ -30,17 +30,15 @@ def written(asked: Asked) -> str | None:
     if asked.method == "GET" or "dryRun" in asked.path or not asked.body:
         return None
     body = json.loads(asked.body)
-    if body["kind"] == "InferenceService":
+    if body.get("kind") == "InferenceService":
         canary = next(iter(body["spec"].get("canary", ())), {"predictor": {}})
         names = body["spec"]["predictor"]["name"], canary["predictor"].get("name")
         return f"service: {names[0]} beside {names[1]} at {canary.get('trafficPercent')} %"
-    if body["kind"] != "Lease":
+    if body.get("kind") != "Lease":
         return None
     record = json.loads((body["metadata"].get("annotations") or {}).get("headway/record", "{}"))
-    progress, versions = (
-        record.get("progress") or {},
-        [(record.get(w) or {}).get("name") for w in ("stable", "candidate")],
-    )
+    versions = [(record.get(which) or {}).get("name") for which in ("stable", "candidate")]
+    progress = record.get("progress") or {}
     told = {key: progress.get(key) for key in ("step", "weight", "failure")}
     return f"lease: {'held' if body['spec']['holderIdentity'] else 'free'}, {versions[0]}, {versions[1]}, {told}"
 

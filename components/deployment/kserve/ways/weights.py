@@ -146,12 +146,14 @@ class Weights:
         if stable is None:
             self.cluster.delete(INFERENCE_SERVICE, self.endpoint)
         elif self.runs(candidate):
-            if self.weight_of(candidate):
-                # A broken gateway must not keep a broken candidate alive.
-                with bearing(
-                    "watching the traffic leave the candidate", ("deployment.ingress", "deployment.weight_not_observed")
-                ):
-                    self.shift(stable, candidate, 0)
+            had_traffic = self.weight_of(candidate)
+            # Seen also where the route says zero: a step that was told to end may have set that a moment ago. And a
+            # broken gateway must not keep a broken candidate alive.
+            with bearing(
+                "watching the traffic leave the candidate", ("deployment.ingress", "deployment.weight_not_observed")
+            ):
+                self.shift(stable, candidate, 0)
+            if had_traffic:
                 time.sleep(self.settings.drain_s)
             self._leave_alone(stable, back=True)
         self.watch.wait_gone(candidate)
