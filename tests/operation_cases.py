@@ -1,6 +1,6 @@
 """What every serving engine promises of an endpoint's operation: status, rollback, keeper, end.
 
-A test class inherits these cases beside `RolloutCases`, whose fixtures `first` and `second` they use.
+A test class inherits these cases as it does those of `RolloutCases`, with the same fixtures.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from headway.components.deployment.rollback import rollback
 from headway.components.deployment.status import EndpointStatus
 from headway.components.deployment.undeploy import undeploy
 from tests.deployment_samples import Delivery
-from tests.rollout_cases import RolloutCases, plan
+from tests.rollout_cases import EndpointCases, plan
 
 
-class OperationCases(RolloutCases):
+class OperationCases(EndpointCases):
     """Needs the fixtures `first` and `second`."""
 
     def test_a_rollback_gives_the_release_before_the_traffic_without_a_lost_request(

@@ -36,7 +36,7 @@ from tests.deployment_samples import Delivery, Load, flights
 WIDE = {"latency_ratio": 100, "predictions": 0.5, "requests_per_second": 1000}
 
 
-class RolloutCases:
+class EndpointCases:
     """Needs the fixtures `first` and `second`.
 
     Attributes:
@@ -58,6 +58,31 @@ class RolloutCases:
         """A caller that asks the endpoint all the time."""
         assert deployment.endpoint
         return Load(deployment.endpoint, body_of(deployment), headers=deployment.headers)
+
+    def killed_in(self, delivery: Delivery, *, step: int) -> None:
+        """Kills the step once it has come to a step of the rollout."""
+        process = self.come_to(delivery, step=step)
+        process.kill()
+        process.communicate()
+
+    def come_to(self, delivery: Delivery, *, step: int) -> subprocess.Popen[str]:
+        """The step in a process of its own, once it has come to a step of the rollout."""
+        process = subprocess.Popen(delivery.command(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        engine = self.engine(delivery)
+        while (progress := engine.progress()) is None or progress.step < step:
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.05)
+        return process
+
+    def settled(self, delivery: Delivery) -> None:
+        """A rollout is over: nothing is left of it, and all the traffic goes to this model."""
+        engine = self.engine(delivery)
+        assert engine.candidate() is None
+        assert engine.progress() is None
+
+
+class RolloutCases(EndpointCases):
+    """Rollouts, as they end well, badly, or in the middle."""
 
     def test_a_candidate_gets_the_traffic_by_weights_and_analyses_without_a_lost_request(
         self, first: Delivery, second: Delivery
@@ -239,27 +264,6 @@ class RolloutCases:
             "give the candidate 100 %",
         ]
         self.settled(second)
-
-    def killed_in(self, delivery: Delivery, *, step: int) -> None:
-        """Kills the step once it has come to a step of the rollout."""
-        process = self.come_to(delivery, step=step)
-        process.kill()
-        process.communicate()
-
-    def come_to(self, delivery: Delivery, *, step: int) -> subprocess.Popen[str]:
-        """The step in a process of its own, once it has come to a step of the rollout."""
-        process = subprocess.Popen(delivery.command(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        engine = self.engine(delivery)
-        while (progress := engine.progress()) is None or progress.step < step:
-            assert process.poll() is None, process.communicate()[1]
-            time.sleep(0.05)
-        return process
-
-    def settled(self, delivery: Delivery) -> None:
-        """A rollout is over: nothing is left of it, and all the traffic goes to this model."""
-        engine = self.engine(delivery)
-        assert engine.candidate() is None
-        assert engine.progress() is None
 
 
 def plan(delivery: Delivery, *steps: Mapping[str, Any], **more: Any) -> None:

@@ -8,12 +8,12 @@ from headway.components.deployment.record import Deployment
 from tests.cluster.kserve_home import Home
 from tests.deployment_samples import Delivery, Load
 from tests.operation_cases import OperationCases
-from tests.rollout_cases import body_of
+from tests.rollout_cases import RolloutCases, body_of
 
 pytestmark = pytest.mark.timeout(900)
 
 
-class TestEndpointsOfACluster(OperationCases):
+class TestEndpointsOfACluster(RolloutCases, OperationCases):
     """The cases of every engine."""
 
     @pytest.fixture

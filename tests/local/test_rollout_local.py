@@ -14,44 +14,14 @@ from headway.components._shared.endpoints import processes, read_endpoint
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State
 from headway.components.deployment.golden import kept_golden
-from tests.deployment_samples import Delivery, prepare, train_sample
-from tests.operation_cases import OperationCases
-from tests.rollout_cases import failed, plan
-
-QUICK = {"latency": {"requests": 20, "warm_up": 1, "p50_ms": 10_000, "p99_ms": 60_000}}
-
-
-@pytest.fixture(scope="module")
-def registered(tmp_path_factory):
-    """Two models, released and registered; tests work on copies."""
-    folder = tmp_path_factory.mktemp("registered")
-    models = {"first": train_sample(folder / "a"), "second": train_sample(folder / "b", depth=2)}
-    for name, model in models.items():
-        prepare(folder / name, folder / "state", model)
-    return folder, models
-
-
-def delivery(registered, state, name):
-    folder = state.parent / name
-    shutil.copytree(registered[0] / name, folder)
-    return Delivery(folder, state, registered[1][name], serving=QUICK)
-
-
-@pytest.fixture
-def first(registered, state):
-    return delivery(registered, state, "first")
-
-
-@pytest.fixture
-def second(registered, state):
-    return delivery(registered, state, "second")
+from tests.rollout_cases import RolloutCases, failed, plan
 
 
 def folder_of(delivery):
     return delivery.state / "endpoints" / "flights"
 
 
-class TestEndpointsOfThisMachine(OperationCases):
+class TestRolloutsOnThisMachine(RolloutCases):
     """The cases of every engine."""
 
 
@@ -67,7 +37,7 @@ def test_a_candidate_that_dies_with_most_of_the_traffic_costs_no_request(first, 
 
     killer = threading.Thread(target=kill_candidate)
     killer.start()
-    with OperationCases().load(before) as load:
+    with RolloutCases().load(before) as load:
         error = failed(second)
     killer.join()
     assert error.code == "deployment.server_died"
