@@ -9,34 +9,13 @@ import pytest
 from headway.components._shared.artifacts import read_manifest
 from headway.components._shared.endpoints import read_endpoint
 from headway.components.deployment.golden import Golden
-from tests.deployment_samples import Delivery, Load, flights, prepare, train_sample
+from tests.deployment_samples import Load, flights
 from tests.prometheus import Application, needs_prometheus, prometheus
 from tests.rollout_cases import failed, plan
 
 pytestmark = needs_prometheus
 
-QUICK = {"latency": {"requests": 20, "warm_up": 1, "p50_ms": 10_000, "p99_ms": 60_000}}
 ROWS = 20
-
-
-@pytest.fixture(scope="module")
-def registered(tmp_path_factory):
-    """Two models, released and registered; tests work on copies."""
-    folder = tmp_path_factory.mktemp("registered")
-    models = {"first": train_sample(folder / "a"), "second": train_sample(folder / "b", depth=2)}
-    for name, model in models.items():
-        prepare(folder / name, folder / "state", model)
-    return folder, models
-
-
-@pytest.fixture
-def first(registered, state):
-    return Delivery(registered[0] / "first", state, registered[1]["first"], serving=QUICK)
-
-
-@pytest.fixture
-def second(registered, state):
-    return Delivery(registered[0] / "second", state, registered[1]["second"], serving=QUICK)
 
 
 @pytest.fixture
