@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,9 @@ from headway.components.deployment.engines import Release
 from headway.components.deployment.kserve.config import KServe
 from headway.components.deployment.kserve.recommender import Recommender
 from headway.components.deployment.kserve.version import Version, version_of
-from tests.cluster.katib import kubeconfig_for
+from tests.cluster.katib import bind_role, kubeconfig_for
 
+ROLE = Path(__file__).resolve().parents[2] / "components" / "deployment" / "role.yaml"
 TEXT = {"type": "string"}
 
 
@@ -92,10 +94,10 @@ def test_it_watches_the_version_that_serves_and_tells_what_a_pod_needs(knows_the
     assert client.get(VERTICAL_AUTOSCALER, "flights") is None
 
 
-def test_a_cluster_without_it_serves_all_the_same(client, cluster, caplog):
-    if VERTICAL_AUTOSCALER.group in cluster.kubectl("get", "crd", "-o", "name"):
-        pytest.skip("this cluster has VerticalPodAutoscalers")
-    recommender = Recommender(client, "flights")
+def test_without_the_right_or_the_kind_a_model_serves_all_the_same(cluster, namespace, tmp_path, monkeypatch, caplog):
+    bind_role(cluster, namespace, "deployer", file=ROLE)
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(cluster, namespace, tmp_path, "deployer")))
+    recommender = Recommender(Cluster(), "flights")
     recommender.watch(version("a"))
     assert "nothing recommends resources for flights" in caplog.text
     assert recommender.found() == {}
