@@ -21,7 +21,7 @@ from headway.components.deployment.kserve.capabilities import not_ours
 from headway.components.deployment.kserve.manifest import AUTOSCALER, KSERVE, KSERVE_0_15, service_of_its_own
 from headway.components.deployment.kserve.rules import check, storage_uri_of
 from headway.components.deployment.kserve.version import Version, version_in
-from headway.components.deployment.kserve.watch import Watch
+from headway.components.deployment.kserve.ways.way import OfEndpoint
 
 log = logging.getLogger("headway")
 
@@ -30,18 +30,8 @@ _MANAGED_BY = "app.kubernetes.io/managed-by"
 _LAG_S = 10.0
 
 
-class TwoServices:
-    """Moves traffic by the selector of a Service, all of it at once.
-
-    Args:
-        watch: The endpoint.
-    """
-
-    def __init__(self, watch: Watch) -> None:
-        self.watch = watch
-        self.cluster = watch.cluster
-        self.endpoint = watch.endpoint
-        self.settings = watch.settings
+class TwoServices(OfEndpoint):
+    """Moves traffic by the selector of a Service, all of it at once."""
 
     def entrance(self) -> Address:
         """The Service, by its name where that leads to it from here, else by its IP.

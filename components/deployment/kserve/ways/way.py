@@ -7,6 +7,7 @@ from typing import Protocol
 
 from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve.version import Version
+from headway.components.deployment.kserve.watch import Watch
 
 
 class Way(Protocol):
@@ -64,3 +65,17 @@ class Way(Protocol):
 
     def remove(self, versions: Sequence[Version]) -> None:
         """Ends these versions, which are all there are, and the way to them."""
+
+
+class OfEndpoint:
+    """What each way knows of its endpoint.
+
+    Args:
+        watch: The endpoint.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.cluster = watch.cluster
+        self.endpoint = watch.endpoint
+        self.settings = watch.settings

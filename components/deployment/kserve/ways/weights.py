@@ -27,7 +27,7 @@ from headway.components.deployment.kserve.capabilities import (
 from headway.components.deployment.kserve.manifest import VISIBILITY, inference_service, kept_from, versions_in
 from headway.components.deployment.kserve.rules import check
 from headway.components.deployment.kserve.version import Version
-from headway.components.deployment.kserve.watch import Watch
+from headway.components.deployment.kserve.ways.way import OfEndpoint
 
 log = logging.getLogger("headway")
 
@@ -36,18 +36,8 @@ _LAG_S = 10.0
 _STABLE = ".spec.predictor"
 
 
-class Weights:
-    """Moves traffic by `spec.canary`.
-
-    Args:
-        watch: The endpoint.
-    """
-
-    def __init__(self, watch: Watch) -> None:
-        self.watch = watch
-        self.cluster = watch.cluster
-        self.endpoint = watch.endpoint
-        self.settings = watch.settings
+class Weights(OfEndpoint):
+    """Moves traffic by `spec.canary`."""
 
     def entrance(self) -> Address:
         """The gateway, with the name of the endpoint in the header Host.
