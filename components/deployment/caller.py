@@ -45,7 +45,7 @@ class Caller:
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.netloc, timeout=30)
         self._path = parts.path.rstrip("/")
-        self._headers = {"content-type": "application/json", **address.headers}
+        self._address = address
 
     def infer(self, body: bytes) -> Answer:
         """Asks for predictions by the Open Inference Protocol v2."""
@@ -61,8 +61,9 @@ class Caller:
 
     def resident_bytes(self) -> float | None:
         """The server's memory, from its metrics; None where it does not tell."""
+        headers = self._headers()
         try:
-            self._connection.request("GET", f"{self._path}/metrics", headers=self._headers)
+            self._connection.request("GET", f"{self._path}/metrics", headers=headers)
             answer = self._connection.getresponse()
             text = answer.read().decode(errors="replace")
         except (OSError, http.client.HTTPException):
@@ -71,10 +72,14 @@ class Caller:
         found = re.search(r"^process_resident_memory_bytes (\S+)$", text, re.MULTILINE)
         return float(found[1]) if found and answer.status == 200 else None
 
+    def _headers(self) -> dict[str, str]:
+        return {"content-type": "application/json", **self._address.request_headers()}
+
     def _ask(self, method: str, path: str, body: bytes | None) -> Answer:
+        headers = self._headers()
         started = time.perf_counter()
         try:
-            self._connection.request(method, self._path + path, body=body, headers=self._headers)
+            self._connection.request(method, self._path + path, body=body, headers=headers)
             answer = self._connection.getresponse()
             content = answer.read()
         except (OSError, http.client.HTTPException) as error:

@@ -12,6 +12,7 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import in_cluster
 from headway.components.deployment.config import Serving
 from headway.components.deployment.memory import History, Progress
+from headway.components.deployment.tokens import bearer
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Release:
         manifest_sha256: Hash of its manifest, which binds every file.
         threshold: Decision threshold of the verdict.
         uri: The release's address.
+        empty_files: Files of the model that have no content, which not every store hands on.
     """
 
     model_name: str
@@ -35,6 +37,7 @@ class Release:
     manifest_sha256: str
     threshold: float | None
     uri: str
+    empty_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,20 @@ class Address:
     Attributes:
         url: Scheme, host, port, and a path if there is one; without a slash at the end.
         headers: What every request must carry, such as `Host` for a gateway.
+        token_file: File with a bearer token that every request must carry too; never shown.
     """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    token_file: str | None = None
+
+    def request_headers(self) -> dict[str, str]:
+        """The headers of a request that is sent now.
+
+        Raises:
+            HeadwayError: `deployment.gateway_token`.
+        """
+        return {**self.headers, **bearer("deployment.gateway_token", "the gateway", file=self.token_file)}
 
 
 @dataclass(frozen=True)

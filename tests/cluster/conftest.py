@@ -20,6 +20,7 @@ from tests.cluster.kserve.__main__ import NOT_HERE
 from tests.cluster.kserve.address import own_address
 from tests.cluster.kserve.api import Api
 from tests.cluster.kserve.gateway import running
+from tests.cluster.kserve.install import knative_kind
 from tests.cluster.kserve_home import Home
 from tests.cluster.kserve_releases import Place, claim
 from tests.cluster.kube import Kube
@@ -112,6 +113,13 @@ def kserve(cluster: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     yield address
     process.terminate()
     assert process.wait(30) == 0, log.read_text()[-3000:]
+
+
+@pytest.fixture
+def knative(cluster: Kube) -> Iterator[None]:
+    """Knative's kind of service, for as long as a test needs it: other tests are about clusters without it."""
+    with knative_kind(cluster):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -32,15 +32,18 @@ def kubeconfig_for(kube: Kube, namespace: str, folder: Path, account: str | None
 
 
 def bind_role(
-    kube: Kube, namespace: str, account: str, *, without: tuple[str, str] | None = None, file: Path = ROLE
+    kube: Kube, namespace: str, account: str, *, without: tuple[str, ...] | None = None, file: Path = ROLE
 ) -> None:
-    """A service account with the rights of a role.yaml, or all of them but one (verb, resource)."""
+    """A service account with the rights of a role.yaml, or all but one (verb, resource, perhaps its group)."""
     kube.apply(namespace, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}})
     role = yaml.safe_load(file.read_text())
     if without is not None:
-        verb, resource = without
         role["rules"] = [
-            {**rule, "resources": [name], "verbs": [v for v in rule["verbs"] if (v, name) != (verb, resource)]}
+            {
+                **rule,
+                "resources": [name],
+                "verbs": [v for v in rule["verbs"] if (v, name, rule["apiGroups"][0])[: len(without)] != without],
+            }
             for rule in role["rules"]
             for name in rule["resources"]
         ]

@@ -14,6 +14,7 @@ from headway.components._shared.state import State
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Release
 from headway.components.deployment.kserve.engine import KServeEngine
+from headway.components.deployment.kserve.routes import until
 from tests.cluster.kserve.releases import LABEL
 from tests.cluster.kube import Kube
 from tests.cluster.load import ask
@@ -48,7 +49,7 @@ class Place:
     @property
     def weights(self) -> tuple[int, ...]:
         """What a candidate can be given in a rollout."""
-        return (10, 50, 100) if self.plays == "0.21" else (100,)
+        return (10, 50, 100) if self.plays in ("0.21", "0.21-knative") else (100,)
 
     def caller(self) -> tuple[str, dict[str, str]]:
         """URL and headers of a caller: those of the endpoint's own Service where it has one, else the gateway's."""
@@ -65,7 +66,8 @@ class Place:
     @property
     def headers(self) -> dict[str, str]:
         """By which the gateway knows the endpoint."""
-        return {"Host": f"{NAME}-{self.namespace}.example.com"}
+        route = f"{NAME}-predictor" if self.plays.endswith("knative") else NAME
+        return {"Host": f"{route}-{self.namespace}.example.com"}
 
     def serving(self, given: Mapping[str, Any] | None = None, **kserve: Any) -> dict[str, Any]:
         """The parameter `serving`."""
@@ -95,6 +97,10 @@ class Place:
         found = self.kube.get(self.namespace, "deployments,services,inferenceservices.serving.kserve.io") or []
         beside = [f"canary of {o['metadata']['name']}" for o in found if (o.get("spec") or {}).get("canary")]
         return sorted([f"{o['kind']} {o['metadata']['name']}" for o in found] + beside)
+
+    def is_empty(self) -> bool:
+        """Whether nothing is there, once what Kubernetes collects in the background is gone."""
+        return until(lambda: self.left() == [], 20)
 
 
 def prepare(kube: Kube, namespace: str, s3: S3) -> None:

@@ -23,6 +23,10 @@ class Kube:
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
+    def server(self) -> str:
+        """URL of the API server."""
+        return self.kubectl("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
+
     def answers(self) -> bool:
         """Whether the API server is there."""
         command = [self.program, f"--kubeconfig={self.kubeconfig}", "get", "--raw=/readyz", "--request-timeout=3s"]

@@ -17,15 +17,17 @@ pytestmark = pytest.mark.timeout(900)
 
 ROLE = Path(__file__).resolve().parents[2] / "components" / "deployment" / "role.yaml"
 RIGHTS = [
-    (verb, resource)
+    (verb, resource, rule["apiGroups"][0])
     for rule in yaml.safe_load(ROLE.read_text())["rules"]
     for resource in rule["resources"]
     for verb in rule["verbs"]
 ]
 
 
-@pytest.fixture(params=["0.21", "0.19"], ids=["weights", "two_services"])
+@pytest.fixture(params=["0.21", "0.19", "0.21-knative"], ids=["weights", "two_services", "knative"])
 def place(request, cluster, kserve, namespace, s3, tmp_path, monkeypatch):
+    if request.param.endswith("knative"):
+        request.getfixturevalue("knative")
     for name, value in environment(s3).items():
         monkeypatch.setenv(name, value)
     prepare(cluster, namespace, s3)
@@ -67,7 +69,7 @@ def test_the_role_is_enough_for_a_rollout_and_for_a_candidate_that_cannot_start(
     first, second = (place.release(model) for model in models)
     broken = place.release(models[1], manifest_sha256="0" * 64)
     assert why_not(place, broken).code == "deployment.layout"
-    assert place.left() == []
+    assert place.is_empty()
     for release in (first, second):
         engine = place.engine()
         with engine.deploying():
@@ -78,14 +80,26 @@ def test_the_role_is_enough_for_a_rollout_and_for_a_candidate_that_cannot_start(
     assert place.answering() == second.model_digest
 
 
-@pytest.mark.parametrize("place", ["0.19"], indirect=True)  # two services need every right that weights need
-def test_each_right_that_is_missing_is_named(place, models, monkeypatch):
+ONLY_REVISIONS_NEED = ("list", "deployments", "apps")
+
+
+# Two services need every right that weights need.
+@pytest.mark.parametrize("place", ["0.19"], indirect=True)
+@pytest.mark.parametrize("right", [right for right in RIGHTS if right != ONLY_REVISIONS_NEED], ids=" ".join)
+def test_each_right_that_is_missing_is_named(place, models, monkeypatch, right):
+    check_without(place, models, monkeypatch, right)
+
+
+@pytest.mark.parametrize("place", ["0.21-knative"], indirect=True)
+def test_a_right_that_only_revisions_need_is_named(place, models, monkeypatch):
+    check_without(place, models, monkeypatch, ONLY_REVISIONS_NEED)
+
+
+def check_without(place, models, monkeypatch, right):
     good, broken = place.release(models[0]), place.release(models[1], manifest_sha256="0" * 64)
-    for number, (verb, resource) in enumerate(RIGHTS):
-        act_as(place, monkeypatch, f"less-{number}", without=(verb, resource))
-        error = why_not(place, good if resource == "services" else broken)
-        assert error.code == "kubernetes.forbidden", (verb, resource, str(error))
-        assert f'cannot {verb} resource "{resource}"' in str(error) or f"may not {verb} {resource}" in str(error)
-        assert "role.yaml" in error.remedy
-        everything = "inferenceservices.serving.kserve.io,leases,services"
-        place.kube.kubectl("delete", "-n", place.namespace, everything, "--all", "--wait=true")
+    verb, resource, _ = right
+    act_as(place, monkeypatch, "less", without=right)
+    error = why_not(place, good if resource == "services" else broken)
+    assert error.code == "kubernetes.forbidden", (right, str(error))
+    assert f'cannot {verb} resource "{resource}"' in str(error) or f"may not {verb} {resource}" in str(error)
+    assert "role.yaml" in error.remedy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
@@ -12,14 +13,16 @@ import pytest
 from headway.components._shared.endpoints.inference import DIGEST_HEADER
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster
-from tests.cluster.kserve_releases import NAME
+from tests.cluster.kserve.gateway import TOKEN
+from tests.cluster.kserve.objects import GATEWAY
+from tests.cluster.kserve_releases import ASK, NAME
 from tests.cluster.load import steady_load
 from tests.cluster.test_kserve_engine import digests, lost, models, place, served, whole
 
 __all__ = ["models", "place", "served"]  # fixtures
 pytestmark = pytest.mark.timeout(900)
 
-BOTH = ["0.21", "0.19"]
+ALL = ["0.21", "0.19", "0.21-knative"]
 
 
 def plays(*releases):
@@ -195,7 +198,7 @@ def killed_after(engine, writes):
         yield done
 
 
-@plays(*BOTH)
+@plays(*ALL)
 def test_a_step_that_is_killed_after_any_write_is_finished_by_the_next_one(served, models):
     releases = [served.release(model) for model in models[:2]]
     with steady_load(*served.caller()) as load:
@@ -213,7 +216,7 @@ def test_a_step_that_is_killed_after_any_write_is_finished_by_the_next_one(serve
     assert lost(load) == {}
 
 
-@plays(*BOTH)
+@plays(*ALL)
 def test_a_rollback_that_is_killed_after_any_write_is_finished_by_the_next_one(served, models):
     first, second = (served.release(model) for model in models[:2])
     with steady_load(*served.caller()) as load:
@@ -234,3 +237,117 @@ def test_a_rollback_that_is_killed_after_any_write_is_finished_by_the_next_one(s
                 break
     assert writes > 2
     assert lost(load) == {}
+
+
+# A mesh.
+
+
+@plays(*ALL)
+def test_in_a_mesh_a_step_asks_everything_through_the_gateway_with_its_token(place, models, tmp_path, monkeypatch):
+    first, second = (place.release(model) for model in models[:2])
+    place.kube.kubectl("label", "namespace", place.namespace, f"{TOKEN}=let-me-in")
+    (tmp_path / "token").write_text("let-me-in\n")
+    meshed = {
+        "through_gateway": {"parent": "/".join(GATEWAY), "domain": "example.com"},
+        "token_file": str(tmp_path / "token"),
+    }
+    url, headers = place.gateway + ASK, {**place.headers, "Authorization": "Bearer let-me-in"}
+    refused = refuse_all_but(monkeypatch, place.gateway, place.kube.server())
+    with pytest.raises(HeadwayError) as error:
+        deploy(place.engine({"start_timeout_s": 20}), first)
+    assert error.value.code in ("deployment.server_slow", "deployment.mesh_refuses"), "straight at it there is no way"
+    assert refused
+    refused.clear()
+    deploy(place.engine(**meshed), first)
+    with steady_load(url, headers) as load:
+        deploy(place.engine(**meshed), second)
+        with (engine := place.engine(**meshed)).deploying():
+            candidate = engine.start(first)
+            engine.shift(candidate, 100)
+            engine.withdraw(candidate)
+    assert refused == []
+    assert lost(load) == {}
+    assert set(digests(load)) == {first.model_digest, second.model_digest}
+    record = engine.lease.read()
+    routes = {route["metadata"]["name"] for route in place.kube.get(place.namespace, "httproutes")}
+    assert not [name for name in routes if first.model_digest[:8] in name], "a version's own route goes with it"
+    (tmp_path / "token").unlink()
+    with pytest.raises(HeadwayError) as error:
+        deploy(place.engine(**meshed), first)
+    assert error.value.code == "deployment.gateway_token"
+    assert engine.lease.read().stable == record.stable
+
+
+def refuse_all_but(monkeypatch, *urls):
+    """What a mesh does to a step: no connection but to these; gives the others that were tried."""
+    allowed, connect, refused = {urlsplit(url).netloc for url in urls}, socket.create_connection, []
+
+    def connecting(address, *given, **options):
+        if f"{address[0]}:{address[1]}" not in allowed:
+            refused.append(address)
+            raise ConnectionResetError(104, "Connection reset by peer")
+        return connect(address, *given, **options)
+
+    monkeypatch.setattr(socket, "create_connection", connecting)
+    return refused
+
+
+# Knative.
+
+
+@plays("0.21-knative")
+def test_what_knative_refuses_is_told_and_leaves_the_stable_version_alone(served, models):
+    deploy(served.engine(), served.release(models[1]))
+    second, third = (served.release(model) for model in models[1:])
+    with steady_load(*served.caller()) as load, pytest.raises(HeadwayError) as error:
+        deploy(served.engine(node_selector={"pool": "models"}), third)
+    assert error.value.code == "deployment.service_refused"
+    assert "must not set the field(s): spec.template.spec.nodeSelector" in error.value.message
+    assert (lost(load), set(digests(load))) == ({}, {second.model_digest})
+    assert whole(served)
+
+
+@plays("0.21-knative")
+def test_an_edit_in_the_middle_of_a_rollout_is_reported_and_on_the_way_back_it_loses_its_traffic(served, models):
+    first, second = (served.release(model) for model in models[:2])
+    kind = "inferenceservices.serving.kserve.io"
+    edit = '{"spec": {"predictor": {"canaryTrafficPercent": 90, "timeout": 7}}}'
+    with (engine := served.engine()).deploying():
+        candidate = engine.start(second)
+        engine.shift(candidate, 10)
+        served.kube.kubectl("patch", "-n", served.namespace, kind, NAME, "--type=merge", "-p", edit)
+        with pytest.raises(HeadwayError) as error:
+            engine.shift(candidate, 50)
+        assert error.value.code == "kubernetes.conflict"
+        engine.withdraw(candidate)
+        assert engine.stable(first).model_digest == first.model_digest
+    assert served.answering() == first.model_digest
+    assert "canaryTrafficPercent" not in served.kube.get(served.namespace, kind, NAME)["spec"]["predictor"]
+
+
+@plays("0.21-knative")
+def test_an_endpoint_without_requests_may_have_no_pod_and_asks_for_knative_itself(place, models):
+    first = place.release(models[0])
+    by_requests = {"kind": "knative", "metric": "concurrency", "target": 8}
+    engine = place.engine(min_replicas=0, max_replicas=3, autoscaling=by_requests)
+    deploy(engine, first)
+    assert place.answering() == first.model_digest
+    assert engine.traffic() == "knative, only Knative scales like this"
+    spec = place.kube.get(place.namespace, "inferenceservices.serving.kserve.io", NAME)["spec"]["predictor"]
+    told = [spec.get(field) for field in ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget")]
+    assert told == [0, 3, "concurrency", 8]
+
+
+@plays("0.21-knative")
+def test_a_lease_that_is_deleted_between_two_rollouts_is_made_anew_from_the_service(served, models):
+    first, second = (served.release(model) for model in models[:2])
+    served.kube.kubectl("delete", "-n", served.namespace, "lease", f"headway-{NAME}")
+    deploy(served.engine(), second)
+    assert served.answering() == second.model_digest
+    with (engine := served.engine()).deploying():
+        engine.shift(engine.start(first), 10)
+    served.kube.kubectl("delete", "-n", served.namespace, "lease", f"headway-{NAME}")
+    with pytest.raises(HeadwayError) as error, served.engine().deploying():
+        pass
+    assert error.value.code == "deployment.record_lost"
+    assert served.answering() in (first.model_digest, second.model_digest)

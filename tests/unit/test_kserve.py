@@ -23,6 +23,7 @@ from headway.components.deployment.kserve.manifest import (
     KSERVE_0_15,
     inference_service,
     kept_from,
+    knative_service,
     service_of_its_own,
     versions_in,
 )
@@ -30,6 +31,7 @@ from headway.components.deployment.kserve.reasons import Evidence, reason
 from headway.components.deployment.kserve.rules import broken_rules, check, storage_uri_of
 from headway.components.deployment.kserve.storage import storage_uri
 from headway.components.deployment.kserve.version import elsewhere, version_of
+from headway.components.deployment.kserve.watch import metrics_of
 from headway.components.deployment.memory import History, Served
 
 A, B = "a" * 64, "b" * 64
@@ -43,7 +45,7 @@ def release(digest=A, **changes):
 
 def version(digest=A, *, serving=None, **kserve):
     given = release(digest)
-    uri = storage_uri(given.uri, "s3://b/state", None)
+    uri = storage_uri(given, "s3://b/state", None)
     return version_of(given, uri, serving or Serving(), parse(KServe, kserve, parameter="kserve"))
 
 
@@ -64,8 +66,8 @@ def test_the_pods_run_our_server_on_the_release_that_the_verdict_is_about():
 
 
 def test_the_metrics_of_a_version_are_those_of_its_own_pods_and_of_no_other():
-    found = version().labels("flights", "models")
     name = version().named("flights")
+    found = metrics_of(name, "models")
     assert (found["namespace"], found["service"]) == ("models", name)
     assert re.fullmatch(found["pods"], f"{name}-6f7c9d8b5-x2x9k")
     for other in (version(B).named("flights"), f"my-{name}"):
@@ -203,21 +205,29 @@ def test_kserve_0_15_is_spoken_to_in_its_own_words():
 
 
 def test_the_store_that_kfp_calls_minio_is_an_s3_store():
-    uri = storage_uri("/mnt/state/releases/flights/d", "/mnt/state", "minio://mlpipeline/state")
+    uri = storage_uri(release(uri="/mnt/state/releases/flights/d"), "/mnt/state", "minio://mlpipeline/state")
     assert uri == "s3://mlpipeline/state/releases/flights/d/model"
-    uri = storage_uri("/mnt/state/releases/flights/d", "/mnt/state/", "pvc://claim/")
+    uri = storage_uri(release(uri="/mnt/state/releases/flights/d"), "/mnt/state/", "pvc://claim/")
     assert uri == "pvc://claim/releases/flights/d/model"
 
 
 @pytest.mark.parametrize("root", ["/mnt/state", "file:///mnt/state", "ftp://host/state"])
 def test_an_address_that_no_pod_can_read_is_refused(root):
     with pytest.raises(HeadwayError) as error:
-        storage_uri(f"{root}/releases/flights/d", root, None)
+        storage_uri(release(uri=f"{root}/releases/flights/d"), root, None)
     assert error.value.code == "deployment.storage_unreachable"
     assert "serving.kserve.storage_uri" in error.value.remedy
 
 
 # Rules.
+
+
+def test_a_model_with_an_empty_file_is_refused_where_kserve_would_leave_it_out():
+    given = release(empty_files=("code/__init__.py",))
+    with pytest.raises(HeadwayError) as error:
+        storage_uri(given, "s3://b/state", None)
+    assert (error.value.code, error.value.value) == ("deployment.empty_file", "code/__init__.py")
+    assert storage_uri(given, "s3://b/state", "pvc://claim/").startswith("pvc://")
 
 
 def test_our_own_manifests_break_no_rule():
@@ -291,16 +301,82 @@ def test_the_way_of_the_traffic_follows_from_what_the_cluster_can_and_from_what_
     found, asked, unsplit, way, said
 ):
     whole = Capabilities(**{"routes": True, "canary": True, **found})
-    chosen, why = choose(whole, asked, unsplit, "flights")
+    chosen, why = choose(whole, KServe(traffic=asked), unsplit, "flights")
     assert chosen == way
     assert said in why
 
 
 def test_weights_that_are_asked_for_where_they_would_not_work_are_refused_with_the_way_out():
     with pytest.raises(HeadwayError) as error:
-        choose(Capabilities(routes=True, canary=False), "weights", None, "flights")
+        choose(Capabilities(routes=True, canary=False), KServe(traffic="weights"), None, "flights")
     assert error.value.code == "deployment.cannot_split"
     assert "serving.kserve.traffic two_services" in error.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("toleration", "said"),
+    [
+        ({"key": "spot", "effekt": "NoSchedule"}, "effekt"),
+        ({"key": "spot", "operator": "Exists", "value": "true"}, "there is no value"),
+        ({"value": "true"}, "without a key"),
+        ({"key": "spot", "tolerationSeconds": 5}, "NoExecute"),
+    ],
+)
+def test_a_toleration_that_kubernetes_would_refuse_is_refused_before_anything_is_sent(toleration, said):
+    with pytest.raises(HeadwayError) as error:
+        version(tolerations=[toleration])
+    assert said in str(error.value)
+    spot = {"key": "spot", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30}
+    assert version(tolerations=[spot]).predictor["tolerations"] == [spot]
+
+
+BY_REQUESTS = {"autoscaling": {"kind": "knative", "metric": "concurrency", "target": 8}, "max_replicas": 4}
+BY_LOAD = {"autoscaling": {"kind": "hpa"}, "max_replicas": 4}
+
+
+@pytest.mark.parametrize(
+    ("canary", "settings", "way", "said"),
+    [
+        (True, {}, "weights", "knows canaries"),
+        (False, {}, "knative", "but it has Knative"),
+        (True, {"min_replicas": 0}, "knative", "only Knative scales like this"),
+        (True, BY_REQUESTS, "knative", "only Knative scales like this"),
+        (False, BY_LOAD, "two_services", "from 0.21 on"),
+        (True, {"traffic": "knative"}, "knative", "asked for"),
+    ],
+)
+def test_knative_is_taken_for_what_it_alone_can_and_before_moving_all_the_traffic_at_once(canary, settings, way, said):
+    asked = parse(KServe, settings, parameter="kserve")
+    chosen, why = choose(Capabilities(routes=True, canary=canary, knative=True), asked, None, "flights")
+    assert (chosen, said in why) == (way, True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "knative", "said"),
+    [
+        ({"min_replicas": 0}, False, "no Knative Serving"),
+        ({"traffic": "knative"}, False, "no Knative Serving"),
+        ({"traffic": "knative", **BY_LOAD}, True, "scales pods itself"),
+        ({"traffic": "weights", "min_replicas": 0}, True, "need Knative"),
+        ({"traffic": "two_services", **BY_REQUESTS}, True, "need Knative"),
+    ],
+)
+def test_scaling_that_a_cluster_does_not_have_is_refused(settings, knative, said):
+    with pytest.raises(HeadwayError) as error:
+        choose(Capabilities(True, True, knative=knative), parse(KServe, settings, parameter="kserve"), None, "flights")
+    assert (error.value.code, said in error.value.message) == ("deployment.cannot_scale", True)
+
+
+def test_in_the_mode_knative_nothing_is_asked_for_that_knative_refuses():
+    service = knative_service("flights", version(min_replicas=0, **BY_REQUESTS), 25)
+    predictor = service["spec"]["predictor"]
+    (container,) = predictor["containers"]
+    assert not {"terminationGracePeriodSeconds", "deploymentStrategy", "name"} & set(predictor)
+    assert "lifecycle" not in container
+    assert (predictor["canaryTrafficPercent"], predictor["minReplicas"]) == (25, 0)
+    assert (predictor["scaleMetric"], predictor["scaleTarget"], predictor["maxReplicas"]) == ("concurrency", 8, 4)
+    assert list(broken_rules(service)) == []
+    assert "canaryTrafficPercent" not in knative_service("flights", version())["spec"]["predictor"]
 
 
 # Routes.

@@ -5,16 +5,15 @@ from __future__ import annotations
 import http.client
 import json
 import math
-import os
 import ssl
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.times import parse_duration
 from headway.components.deployment.analysis.config import Prometheus
+from headway.components.deployment.tokens import bearer
 
 UNREACHABLE = "deployment.prometheus_unreachable"
 REFUSED = "deployment.prometheus_refused"
@@ -22,7 +21,6 @@ QUERY = "deployment.prometheus_query"
 TOKEN = "deployment.prometheus_token"
 
 _MAX_BYTES = 16 * 2**20
-_MAX_TOKEN = 16 * 2**10
 _CHECK_ADDRESS = "Check analysis.prometheus.address, and that Prometheus runs there; from within a cluster it is "
 _CHECK_ADDRESS += "http://SERVICE.NAMESPACE:PORT, and a NetworkPolicy must let the step's pod through."
 
@@ -84,7 +82,8 @@ class Server:
             raise self._unreachable("what answers there does not speak the HTTP API of Prometheus") from None
 
     def _post(self, path: str, form: str) -> tuple[int, Any]:
-        headers = {"Content-Type": "application/x-www-form-urlencoded", **self.settings.headers, **self._token()}
+        token = bearer(TOKEN, "Prometheus", file=self.settings.token_file, env=self.settings.token_env)
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **self.settings.headers, **token}
         try:
             connection = self._connection()
             try:
@@ -109,20 +108,6 @@ class Server:
             return http.client.HTTPConnection(self._parts.netloc, timeout=self._timeout_s)
         context = ssl.create_default_context(cafile=self.settings.ca_file)
         return http.client.HTTPSConnection(self._parts.netloc, timeout=self._timeout_s, context=context)
-
-    def _token(self) -> dict[str, str]:
-        """The header with the token, which may have been renewed since the last request."""
-        path, name = self.settings.token_file, self.settings.token_env
-        if not path and not name:
-            return {}
-        where = f"file {path}" if path else f"environment variable {name}"
-        try:
-            token = Path(path).read_text().strip() if path else os.environ[name or ""].strip()
-        except (OSError, KeyError, UnicodeDecodeError) as error:
-            raise _bad_token(where, getattr(error, "strerror", None) or "it is not there") from None
-        if not token or len(token) > _MAX_TOKEN or not (token.isascii() and token.isprintable()) or " " in token:
-            raise _bad_token(where, "it holds no token")
-        return {"Authorization": f"Bearer {token}"}
 
     def _unreachable(self, why: str) -> HeadwayError:
         return HeadwayError(
@@ -150,12 +135,4 @@ def _bad_query(query: str, why: str) -> HeadwayError:
         f"Prometheus cannot evaluate a query of the analysis: {why}.",
         value=query,
         remedy="Try the query in the web page of Prometheus, and mend it in analysis.prometheus.metrics.",
-    )
-
-
-def _bad_token(where: str, why: str) -> HeadwayError:
-    return HeadwayError(
-        TOKEN,
-        f"The token for Prometheus cannot be read from the {where}: {why}.",
-        remedy="Mount a Secret or a service account token there, or leave the token out where none is needed.",
     )

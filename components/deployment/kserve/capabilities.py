@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster
-from headway.components._shared.kubernetes.kinds import HTTP_ROUTE, INFERENCE_SERVICE
-from headway.components.deployment.kserve.config import Traffic, WayName
+from headway.components._shared.kubernetes.kinds import HTTP_ROUTE, INFERENCE_SERVICE, KNATIVE_SERVICE, Kind
+from headway.components.deployment.kserve.config import KServe, Traffic, WayName
 from headway.components.deployment.kserve.manifest import inference_service
 from headway.components.deployment.kserve.version import Version, elsewhere
 
@@ -20,11 +21,13 @@ class Capabilities:
         routes: Whether HTTPRoutes of the Gateway API are known.
         canary: Whether `spec.canary` is known, and moves traffic as far as was seen.
         routed: Whether the service has an HTTPRoute; None where there is no service yet.
+        knative: Whether the cluster has Knative Serving.
     """
 
     routes: bool
     canary: bool
     routed: bool | None = None
+    knative: bool = False
 
 
 def look(cluster: Cluster, endpoint: str, version: Version) -> Capabilities:
@@ -38,19 +41,25 @@ def look(cluster: Cluster, endpoint: str, version: Version) -> Capabilities:
     Raises:
         HeadwayError: `kubernetes.kind_missing`: the cluster has no KServe.
     """
-    service, route, routes = cluster.get(INFERENCE_SERVICE, endpoint), None, True
-    try:
-        route = cluster.get(HTTP_ROUTE, endpoint)
-    except HeadwayError as error:
-        if error.code != "kubernetes.kind_missing":
-            raise
-        routes = False
+    service = cluster.get(INFERENCE_SERVICE, endpoint)
+    routes, route = _known(cluster, HTTP_ROUTE, endpoint)
+    knative, _ = _known(cluster, KNATIVE_SERVICE, endpoint)
     canary = True
     try:
         cluster.apply(inference_service(endpoint, version, elsewhere(version)), dry_run=True)
     except HeadwayError as error:
         canary = not canary_unknown(error)
-    return Capabilities(routes, canary, None if service is None else route is not None)
+    return Capabilities(routes, canary, None if service is None else route is not None, knative)
+
+
+def _known(cluster: Cluster, kind: Kind, name: str) -> tuple[bool, dict[str, Any] | None]:
+    """Whether the cluster knows a kind, and the object of that name."""
+    try:
+        return True, cluster.get(kind, name)
+    except HeadwayError as error:
+        if error.code != "kubernetes.kind_missing":
+            raise
+        return False, None
 
 
 def cannot_split(found: Capabilities) -> str | None:
@@ -64,26 +73,59 @@ def cannot_split(found: Capabilities) -> str | None:
     return None
 
 
-def choose(found: Capabilities, asked: Traffic, unsplit: str | None, endpoint: str) -> tuple[WayName, str]:
+def choose(found: Capabilities, settings: KServe, unsplit: str | None, endpoint: str) -> tuple[WayName, str]:
     """The way for an endpoint that has none yet, and why.
 
     Args:
         found: What the cluster can do.
-        asked: The setting.
+        settings: What is asked for.
         unsplit: What was seen when weights were tried here before and did not move traffic.
         endpoint: Its name.
 
     Raises:
-        HeadwayError: `deployment.cannot_split`: weights are asked for, and would not work.
+        HeadwayError: `deployment.cannot_split`: weights are asked for, and would not work. `deployment.cannot_scale`:
+            scaling is asked for that the cluster, or the way, does not have.
     """
-    why_not = cannot_split(found)
+    asked, why_not = settings.traffic, cannot_split(found)
+    if asked == "auto" and settings.needs_knative:
+        asked = "knative"
+        reason = "only Knative scales like this"
+    else:
+        reason = "asked for"
+    check_scaling(asked, settings, endpoint)
+    if asked == "knative" and not found.knative:
+        raise _cannot_scale(endpoint, "the cluster has no Knative Serving")
     if asked == "weights" and why_not:
         raise unsplit_error(endpoint, why_not)
     if asked != "auto":
-        return asked, "asked for"
+        return asked, reason
+    if (why_not or unsplit) and found.knative and not settings.needs_deployments:
+        return "knative", f"{why_not or unsplit}, but it has Knative"
     if why_not or unsplit:
         return "two_services", why_not or f"weights were tried: {unsplit}"
     return "weights", "this KServe knows canaries, and the cluster has HTTPRoutes"
+
+
+def check_scaling(way: Traffic, settings: KServe, endpoint: str) -> None:
+    """Whether a way can scale as it is asked for.
+
+    Raises:
+        HeadwayError: `deployment.cannot_scale`.
+    """
+    if way == "knative" and settings.needs_deployments:
+        raise _cannot_scale(endpoint, "autoscaling by hpa or keda is not for Knative, which scales pods itself")
+    if way in ("weights", "two_services") and settings.needs_knative:
+        raise _cannot_scale(endpoint, "min_replicas 0 and autoscaling by knative need Knative to move the traffic")
+
+
+def _cannot_scale(endpoint: str, why: str) -> HeadwayError:
+    return HeadwayError(
+        "deployment.cannot_scale",
+        f"The pods of {endpoint} cannot scale as it is asked for: {why}.",
+        value=endpoint,
+        remedy="Change serving.kserve: autoscaling (concurrency or rps by knative; hpa and keda elsewhere), "
+        "min_replicas or traffic. An endpoint that is there keeps its way; undeploy it to change that.",
+    )
 
 
 def unsplit_error(endpoint: str, why_not: str) -> HeadwayError:

@@ -84,14 +84,16 @@ class KServeEngine(Memory):
             labels = {"version": asked.version, "environment": asked.environment}
             stable = stable.model_copy(update=labels)
             self.lease.write(record.model_copy(update={"stable": stable}))
-        return self._deployed(stable, as_asked=stable.same_as(asked))
+        return self._deployed(record, stable, as_asked=stable.same_as(asked))
 
     def candidate(self) -> Deployed | None:
         """What runs beside the stable version."""
-        candidate = self.lease.read().candidate
+        record = self.lease.read()
+        candidate = record.candidate
         if candidate is None:
             return None
-        return self._deployed(candidate, as_asked=candidate.has_settings(self.endpoint, self.serving, self.kserve))
+        as_asked = candidate.has_settings(self.endpoint, self.serving, self.kserve)
+        return self._deployed(record, candidate, as_asked=as_asked)
 
     def start(self, release: Release) -> Deployed:
         """Starts a candidate that gets no traffic, or adopts it, and waits until it is ready for real.
@@ -118,7 +120,7 @@ class KServeEngine(Memory):
         except HeadwayError:
             withdraw(self.lease, self._watch)
             raise
-        return self._deployed(candidate)
+        return self._deployed(record, candidate)
 
     def shift(self, candidate: Deployed, weight: int) -> None:
         """Moves the traffic, and waits until callers get it so.
@@ -144,7 +146,7 @@ class KServeEngine(Memory):
         self.lease.write(record.promoted())
         if self.kserve.recommend_resources:
             self._recommender.watch(version)
-        return self._deployed(version)
+        return self._deployed(record, version)
 
     def withdraw(self, candidate: Deployed) -> None:  # noqa: ARG002 - there is one at most
         """Gives the traffic back, sees that the stable version has it, waits, and only then ends the candidate."""
@@ -152,13 +154,14 @@ class KServeEngine(Memory):
 
     def log_end(self, candidate: Deployed) -> str:
         """The last lines that the candidate's pods logged."""
-        pods = self._watch.pods(self._running(candidate)[1])
+        pods = self._pods(candidate)
         return "\n".join(self.cluster.log(pod["metadata"]["name"], CONTAINER, lines=30) for pod in pods[:3]).strip()
 
     def why_failed(self, candidate: Deployed) -> HeadwayError | None:
         """What its pods, events and logs say; or that somebody has taken it away."""
         try:
-            return self._watch.fault(self._running(candidate)[1])
+            record, version = self._running(candidate)
+            return self._way(record).watch.fault(version)
         except HeadwayError as error:
             if error.code not in ("deployment.candidate_gone", "deployment.endpoint_gone"):
                 raise
@@ -166,7 +169,7 @@ class KServeEngine(Memory):
 
     def replicas(self, candidate: Deployed) -> frozenset[str]:
         """The pods that are not on their way out, by their uid."""
-        return frozenset(pod["metadata"]["uid"] for pod in self._watch.pods(self._running(candidate)[1]))
+        return frozenset(pod["metadata"]["uid"] for pod in self._pods(candidate))
 
     def look(self) -> Look:
         """What the record knows, and how its pods are."""
@@ -174,7 +177,7 @@ class KServeEngine(Memory):
         way = self._way(record)
 
         def seen(version: Version | None) -> Running | None:
-            return self._watch.seen(version, weight=way.weight_of(version)) if version else None
+            return way.watch.seen(version, weight=way.weight_of(version)) if version else None
 
         return Look(seen(record.stable), seen(record.candidate), recommended=self._recommender.found())
 
@@ -191,9 +194,13 @@ class KServeEngine(Memory):
         fixed = self.kserve.model_copy(update={"image": self.kserve.image or images.reference("serving")})
         return self.serving.model_copy(update={"kserve": fixed}).model_dump(mode="json")
 
-    def _deployed(self, version: Version, *, as_asked: bool = True) -> Deployed:
-        labels = version.labels(self.endpoint, self.cluster.namespace)
-        return Deployed(version.model_digest, self._watch.address(version), as_asked=as_asked, labels=labels)
+    def _deployed(self, record: Record, version: Version, *, as_asked: bool = True) -> Deployed:
+        watch = self._way(record).watch
+        return Deployed(version.model_digest, watch.address(version), as_asked=as_asked, labels=watch.labels(version))
+
+    def _pods(self, candidate: Deployed) -> list[dict[str, Any]]:
+        record, version = self._running(candidate)
+        return self._way(record).watch.pods(version)
 
     def _running(self, candidate: Deployed) -> tuple[Record, Version]:
         """The record, and the candidate in it, which is there still."""
@@ -212,7 +219,7 @@ class KServeEngine(Memory):
         )
 
     def _version(self, release: Release) -> Version:
-        uri = storage_uri(release.uri, self.state_uri, self.kserve.storage_uri)
+        uri = storage_uri(release, self.state_uri, self.kserve.storage_uri)
         return version_of(release, uri, self.serving, self.kserve)
 
     def _way(self, record: Record) -> Way:

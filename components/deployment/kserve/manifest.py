@@ -14,6 +14,8 @@ from headway.components.deployment.kserve.version import Version, version_in
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 VISIBILITY = "networking.kserve.io/visibility"
 MODE = "serving.kserve.io/deploymentMode"
+VERSION = "headway/version"
+KNATIVE = "Knative"
 AUTOSCALER = "serving.kserve.io/autoscalerClass"
 
 
@@ -90,17 +92,49 @@ def service_of_its_own(endpoint: str, version: Version, words: Words = KSERVE) -
     }
 
 
+def knative_service(
+    endpoint: str, version: Version, percent: int | None = None, *, dark: bool = False
+) -> dict[str, Any]:
+    """The object that is applied in KServe's mode Knative, without what Knative refuses: it ends pods in its own way.
+
+    Args:
+        endpoint: The endpoint.
+        version: The version that it asks for; the one before it is known by its revision.
+        percent: Its share of the traffic; None gives it all.
+        dark: Without a way in from outside, for a first version that nobody has checked yet.
+    """
+    predictor = {key: value for key, value in version.predictor.items() if key != "terminationGracePeriodSeconds"}
+    (container,) = predictor["containers"]
+    container = {key: value for key, value in container.items() if key != "lifecycle"}
+    annotations = {**predictor["annotations"], VERSION: version.name}
+    scaling = {key: value for key, value in version.scaling.items() if key != "deploymentStrategy"}
+    share = {} if percent is None else {"canaryTrafficPercent": percent}
+    return {
+        **INFERENCE_SERVICE.head,
+        "metadata": {
+            "name": endpoint,
+            "labels": {_MANAGED_BY: FIELD_MANAGER} | ({VISIBILITY: "cluster-local"} if dark else {}),
+            "annotations": {MODE: KNATIVE},
+        },
+        "spec": {"predictor": {**predictor, "containers": [container], "annotations": annotations, **scaling, **share}},
+    }
+
+
+def is_ours(service: Mapping[str, Any]) -> bool:
+    """Whether an InferenceService was made by this suite."""
+    return bool((service["metadata"].get("labels") or {}).get(_MANAGED_BY) == FIELD_MANAGER)
+
+
 def versions_in(service: Mapping[str, Any]) -> tuple[Version | None, Version | None] | None:
     """Stable version and candidate of a service of ours, where nothing but the service is left; None for another's."""
-    labels = service["metadata"].get("labels") or {}
-    if labels.get(_MANAGED_BY) != FIELD_MANAGER:
+    if not is_ours(service):
         return None
     predictors = [
         service["spec"]["predictor"],
         *(canary["predictor"] for canary in service["spec"].get("canary") or ()),
     ]
     stable, *candidates = [version_in(predictor, storage_uri_of(predictor) or "") for predictor in predictors]
-    return (None, stable) if VISIBILITY in labels else (stable, next(iter(candidates), None))
+    return (None, stable) if VISIBILITY in service["metadata"]["labels"] else (stable, next(iter(candidates), None))
 
 
 def kept_from(stable: Version, candidate: Version) -> list[str]:

@@ -99,10 +99,10 @@ def answering(address: Address, model_name: str) -> str:
     """Digest of the model that answers as ready at an address; else what happened there."""
     parts = urllib.parse.urlsplit(address.url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.netloc, timeout=_TIMEOUT_S)
+    connection, headers = kind(parts.netloc, timeout=_TIMEOUT_S), address.request_headers()
     try:
         path = f"{parts.path}/v2/models/{model_name}/ready"
-        connection.request("GET", path, headers=dict(address.headers))
+        connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         answer.read()
         if answer.status == 200:
@@ -130,7 +130,8 @@ def mesh_refuses(address: Address) -> HeadwayError:
         "deployment.mesh_refuses",
         f"{address.url} answers 403 to this step: a step has no sidecar, so a mesh takes it for a stranger.",
         value=address.url,
-        remedy="Apply components/deployment/mesh.yaml in the namespace of the service: it lets steps ask.",
+        remedy="Apply components/deployment/mesh.yaml in the namespace of the service: it lets steps ask. Or let them "
+        "ask through the gateway: serving.kserve.through_gateway, with token_file if it wants a token.",
     )
 
 

@@ -35,6 +35,11 @@ def broken_rules(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield f"the autoscaler class must be one of {', '.join(_CLASSES)}"
     for predictor in [stable, *(canary["predictor"] for canary in canaries)]:
         yield from _of_predictor(name, predictor)
+    if annotations.get("serving.kserve.io/deploymentMode") == "Knative":
+        if "deploymentStrategy" in stable:
+            yield "deploymentStrategy is not for the mode Knative"
+        if stable.get("scaleMetric", "rps") not in ("concurrency", "rps"):
+            yield f"Knative does not scale by {stable['scaleMetric']}"
     if "scaleMetric" in stable and annotations.get("serving.kserve.io/autoscalerClass") == "keda":
         yield "scaleMetric is not for keda"
     if canaries:

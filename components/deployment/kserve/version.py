@@ -70,12 +70,6 @@ class Version(Config):
         """The name of its Deployment and of its Service."""
         return f"{self.service(endpoint)}-predictor"
 
-    def labels(self, endpoint: str, namespace: str) -> dict[str, str]:
-        """What finds its metrics in a Prometheus that discovers pods."""
-        name = self.named(endpoint)
-        selector = 'namespace="$namespace",pod=~"$pods"'
-        return {"selector": selector, "namespace": namespace, "service": name, "pods": f"{name}-.+"}
-
 
 def version_of(release: Release, storage_uri: str, serving: Serving, settings: KServe) -> Version:
     """What is to run for a release."""
@@ -168,7 +162,7 @@ def _predictor(release: Release, storage_uri: str, serving: Serving, settings: K
         "serviceAccountName": settings.service_account or "default",
         "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
         "nodeSelector": settings.node_selector,
-        "tolerations": [dict(each) for each in settings.tolerations],
+        "tolerations": [each.model_dump(exclude_none=True) for each in settings.tolerations],
         "priorityClassName": settings.priority_class,
         "logger": settings.logger and {"url": settings.logger.url, "mode": settings.logger.mode},
     }
@@ -176,7 +170,8 @@ def _predictor(release: Release, storage_uri: str, serving: Serving, settings: K
 
 
 def _scaling(settings: KServe) -> dict[str, Any]:
-    low, high, auto = settings.min_replicas, settings.max_replicas or settings.min_replicas, settings.autoscaling
+    low, auto = settings.min_replicas, settings.autoscaling
+    high = settings.max_replicas or max(low, 1)
     # A pod goes only after its successor is there.
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     scaling: dict[str, Any] = {"minReplicas": low, "maxReplicas": high, "deploymentStrategy": strategy}
@@ -184,6 +179,8 @@ def _scaling(settings: KServe) -> dict[str, Any]:
         return scaling
     if auto.kind == "hpa":
         return {**scaling, "scaleMetric": auto.metric, "scaleTarget": auto.target_percent}
+    if auto.kind == "knative":
+        return {**scaling, "scaleMetric": auto.metric, "scaleTarget": int(auto.target or 0)}
     external = {
         "metric": {"backend": "prometheus", "serverAddress": auto.server, "query": auto.query},
         "target": {"type": "Value", "value": f"{auto.target:g}"},

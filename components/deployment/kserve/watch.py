@@ -13,6 +13,7 @@ from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Address, Running
 from headway.components.deployment.kserve import routes
 from headway.components.deployment.kserve.config import KServe
+from headway.components.deployment.kserve.doors import door_to
 from headway.components.deployment.kserve.manifest import VISIBILITY
 from headway.components.deployment.kserve.reasons import INITIALIZER, Evidence, reason
 from headway.components.deployment.kserve.version import CONTAINER, PORT, Version
@@ -70,8 +71,7 @@ class Watch:
 
     def wait_gone(self, version: Version) -> None:
         """Waits until neither its Deployment is there nor, where it had one, its own InferenceService."""
-        made = ((DEPLOYMENT, version.named(self.endpoint)), (INFERENCE_SERVICE, version.service(self.endpoint)))
-        if not routes.until(lambda: not any(self.cluster.get(kind, name) for kind, name in made), _GONE_S):
+        if not routes.until(lambda: not self._there(version), _GONE_S):
             raise HeadwayError(
                 "deployment.not_gone",
                 f"KServe has not ended {version.named(self.endpoint)} within {_GONE_S:g} s.",
@@ -79,10 +79,23 @@ class Watch:
                 remedy="Look at KServe's controller; run the step again once it works.",
             )
 
+    def deployment(self, version: Version) -> dict[str, Any] | None:
+        """The Deployment that runs it."""
+        return self.cluster.get(DEPLOYMENT, version.named(self.endpoint))
+
+    def labels(self, version: Version) -> dict[str, str]:
+        """What finds its metrics in a Prometheus that discovers pods."""
+        return metrics_of(version.named(self.endpoint), self.cluster.namespace)
+
     def address(self, version: Version) -> Address:
-        """Straight at a version: its Service, or one of its pods where the Service has no address of its own."""
+        """Straight at a version: its Service, or one of its pods where the Service has no address of its own.
+
+        Through the gateway where that is asked for.
+        """
         name = version.named(self.endpoint)
         service = self.cluster.get(SERVICE, name)
+        if service and self.settings.through_gateway:
+            return door_to(self.cluster, self.settings, service)
         ip = (service or {}).get("spec", {}).get("clusterIP")
         if ip and ip != "None":
             return Address(f"http://{ip}:{service['spec']['ports'][0]['port']}")  # type: ignore[index]
@@ -91,15 +104,13 @@ class Watch:
 
     def pods(self, version: Version) -> list[dict[str, Any]]:
         """Those that are to stay: not what is being deleted, nor what a node has evicted and Kubernetes replaced."""
-        found = self.cluster.list(POD, {"app": f"isvc.{version.named(self.endpoint)}"})
-        staying = [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
-        return [pod for pod in staying if pod.get("status", {}).get("phase") != "Failed"]
+        return self._staying({"app": f"isvc.{version.named(self.endpoint)}"})
 
     def seen(self, version: Version, *, weight: float) -> Running:
         """What its Deployment says of its pods, and if some are missing, why."""
-        deployment = self.cluster.get(DEPLOYMENT, version.named(self.endpoint)) or {}
+        deployment = self.deployment(version) or {}
         ready = deployment.get("status", {}).get("readyReplicas", 0)
-        wanted = max(1, deployment.get("spec", {}).get("replicas", 1))
+        wanted = max(min(1, int(version.scaling["minReplicas"])), deployment.get("spec", {}).get("replicas", 1))
         why = self.why(version) if ready < wanted else None
         return Running(
             model_digest=version.model_digest,
@@ -112,6 +123,7 @@ class Watch:
         )
 
     def why(self, version: Version) -> HeadwayError | None:
+        """What pods, events and logs say is wrong with a version; None when nothing is."""
         pods = self.pods(version)
         about = {pod["metadata"]["name"] for pod in pods} | {self.endpoint, version.service(self.endpoint)}
         events = [event for event in self.cluster.list(EVENT) if event["involvedObject"].get("name") in about]
@@ -122,7 +134,7 @@ class Watch:
                 logs[name, status] = self.cluster.log(name, status, lines=30)
         return reason(
             Evidence(
-                deployment=self.cluster.get(DEPLOYMENT, version.named(self.endpoint)),
+                deployment=self.deployment(version),
                 pods=pods,
                 events=events,
                 logs=logs,
@@ -145,18 +157,32 @@ class Watch:
             self._known, self._since = code, time.monotonic()
         return time.monotonic() - self._since
 
+    def _there(self, version: Version) -> bool:
+        service = self.cluster.get(INFERENCE_SERVICE, version.service(self.endpoint))
+        return bool(self.deployment(version) or service)
+
+    def _staying(self, labels: dict[str, str]) -> list[dict[str, Any]]:
+        found = self.cluster.list(POD, labels)
+        staying = [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+        return [pod for pod in staying if pod.get("status", {}).get("phase") != "Failed"]
+
     def _ready(self, version: Version, pods: int, dark: bool) -> bool:
-        deployment = self.cluster.get(DEPLOYMENT, version.named(self.endpoint))
+        deployment = self.deployment(version)
         if deployment is None:
             return False
         # KServe copies the service's labels into the pods: those of a first version are replaced when it gets a way in.
         if (VISIBILITY in (deployment["spec"]["template"]["metadata"].get("labels") or {})) != dark:
             return False
+        return self._complete(version, deployment, pods) and self._answers(version)
+
+    def _complete(self, version: Version, deployment: dict[str, Any], pods: int) -> bool:  # noqa: ARG002 - see revisions
         status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
         if status.get("observedGeneration") != deployment["metadata"]["generation"] or wanted < pods:
             return False
-        if not wanted == status.get("replicas") == status.get("updatedReplicas") == status.get("availableReplicas"):
-            return False
+        replicas = status.get("replicas"), status.get("updatedReplicas"), status.get("availableReplicas")
+        return all(wanted == number for number in replicas)
+
+    def _answers(self, version: Version) -> bool:
         address = self.address(version)
         answered = routes.answering(address, self.endpoint)
         if answered == "status 403":
@@ -170,6 +196,12 @@ class Watch:
             value=version.named(self.endpoint),
             remedy="Raise serving.start_timeout_s; it covers pulling the image and loading the model.",
         )
+
+
+def metrics_of(name: str, namespace: str) -> dict[str, str]:
+    """Labels for queries about the pods whose names begin like this."""
+    selector = 'namespace="$namespace",pod=~"$pods"'
+    return {"selector": selector, "namespace": namespace, "service": name, "pods": f"{name}-.+"}
 
 
 def _class(why: HeadwayError | None) -> str:

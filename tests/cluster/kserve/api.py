@@ -81,6 +81,10 @@ class Api:
             if error.status.code != 404:
                 raise
 
+    def merge(self, kind: str, namespace: str, name: str, change: Object) -> None:
+        """Changes some fields of an object."""
+        self._client.patch(_resource(kind), name, change, namespace=namespace, patch_type=PatchType.MERGE)
+
     def write_status(self, kind: str, namespace: str, name: str, status: Object) -> None:
         """Writes fields of the status; those that are None go."""
         patch = {"status": status}

@@ -12,6 +12,7 @@ from lightkube import ApiError
 
 from tests.cluster.kserve import objects
 from tests.cluster.kserve.api import Api, Object, head, name_of
+from tests.cluster.kserve.knative import Idle, Revisions
 from tests.cluster.kserve.objects import AUTOSCALER, MODE, OWNER, STOP, RefusedError
 from tests.cluster.kserve.releases import Release, release_of
 from tests.cluster.kserve.status import Conditions, invalid_spec, model_status, predictor_condition
@@ -36,6 +37,7 @@ class Controller:
         self._api = api
         self._written: dict[tuple[str, str, str], tuple[str, int]] = {}
         self._told: dict[str, float] = {}
+        self.idle = Idle()
 
     def tick(self) -> None:
         """Looks at everything once."""
@@ -95,6 +97,12 @@ class Controller:
         self._written.pop((kind, found["metadata"]["namespace"], name_of(found)), None)
         self._api.delete(kind, found["metadata"]["namespace"], name_of(found))
 
+    def scale(self, deployment: Object, replicas: int) -> None:
+        """Sets the number of pods."""
+        key = ("Deployment", deployment["metadata"]["namespace"], name_of(deployment))
+        self._written.pop(key, None)
+        self._api.merge("Deployment", *key[1:], {"spec": {"replicas": replicas}})
+
     def secrets_of(self, isvc: Object, predictor: Object) -> list[Object]:
         """The Secrets that hold credentials for storage: the one of an annotation, or the service account's."""
         namespace = isvc["metadata"]["namespace"]
@@ -153,7 +161,9 @@ class Reconciliation:
         try:
             if (self._isvc["metadata"].get("annotations") or {}).get(STOP) == "true":
                 self._stop()
-            elif self._isvc["metadata"]["annotations"][MODE] != self._release.mode:
+            elif self._mode == "Knative" and self._release.knative:
+                self._knative()
+            elif self._mode != self._release.mode:
                 raise RefusedError("Knative Serving is not available")
             else:
                 ready = self._canaries()
@@ -167,6 +177,27 @@ class Reconciliation:
                 self._model = invalid_spec(self._model, *refused.failure)
             self._controller.tell(self._isvc, f"fails to reconcile component: {refused}")
         self._write()
+
+    @property
+    def _mode(self) -> str:
+        return str(self._isvc["metadata"]["annotations"][MODE])
+
+    def _knative(self) -> None:
+        predictor = self._isvc["spec"]["predictor"]
+        secrets = self._controller.secrets_of(self._isvc, predictor)
+        revisions = Revisions(self._isvc, list(self._there["Deployment"].values()))
+        made = objects.workload(self._isvc, predictor, None, self._runtimes, secrets)
+        for wanted in revisions.wanted(made):
+            self._controller.put(wanted, self._there[wanted["kind"]].get(name_of(wanted)))
+        for route in revisions.route():
+            self._controller.put(route, self._there["HTTPRoute"].get(name_of(route)))
+        for deployment in revisions.unreachable():
+            if self._controller.idle.long_enough(deployment):
+                self._controller.scale(deployment, 0)
+        self._status["components"] = {"predictor": revisions.status}
+        self._conditions.set("PredictorReady", revisions.is_ready())
+        self._conditions.set("IngressReady", "url" in revisions.status)
+        self._status["url"] = revisions.status.get("url")
 
     def _canaries(self) -> dict[str, bool]:
         canaries = self._isvc["spec"].get("canary") or []
@@ -268,7 +299,7 @@ class Reconciliation:
     def _write(self) -> None:
         status = {
             **self._status,
-            "deploymentMode": self._release.mode,
+            "deploymentMode": self._mode if self._release.knative else self._release.mode,
             "conditions": self._conditions.list(),
             "modelStatus": self._model or None,
         }

@@ -17,6 +17,7 @@ from tests.cluster.kserve.objects import GATEWAY
 from tests.cluster.load import ask
 
 NGINX_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin"  # not every PATH has the first
+TOKEN = "headway.test/token"  # label of a namespace whose services want this token of everybody
 CONTROLLER = "headway.test/nginx"
 NOBODY = "127.0.0.1:1"
 Endpoints = Mapping[tuple[str, str], Sequence[str]]
@@ -39,6 +40,7 @@ class Gateway:
         self._folder = folder
         self._lag_s = lag_s
         self._seen: deque[tuple[float, str]] = deque()
+        self._tokens: Mapping[str, str] = {}
         self._latest = self._render([], {})
         self._file = folder / "nginx.conf"
         self._file.write_text(self._latest)
@@ -68,6 +70,7 @@ class Gateway:
         for route in routes:
             if not (route.get("status") or {}).get("parents"):
                 self._accept(route)
+        self._tokens = {name_of(space): _token_of(space) for space in self._api.list("Namespace")}
         wanted = self._render(routes, endpoints(self._api.list("EndpointSlice")))
         if wanted != self._latest:
             self._latest = wanted
@@ -100,7 +103,9 @@ class Gateway:
                 upstream = f"{namespace}.{name}.{number}"
                 upstreams.append(f"upstream {upstream} {{ {' '.join(weighted(namespace, rule, ready))} }}")
                 hosts = " ".join(route["spec"].get("hostnames") or ["_"])
-                servers.append(_server(self._port, self._address, hosts, upstream, rule))
+                servers.append(
+                    _server(self._port, self._address, hosts, upstream, rule, self._tokens.get(namespace, ""))
+                )
         return _CONF.format(
             user="user root;" if os.geteuid() == 0 else "",
             folder=self._folder,
@@ -148,8 +153,14 @@ def weighted(namespace: str, rule: Object, ready: Endpoints) -> list[str]:
     ]
 
 
-def _server(port: int, address: str, hosts: str, upstream: str, rule: Object) -> str:
-    pattern = rule["matches"][0]["path"]["value"]
+def _token_of(namespace: Object) -> str:
+    return (namespace["metadata"].get("labels") or {}).get(TOKEN, "")
+
+
+def _server(port: int, address: str, hosts: str, upstream: str, rule: Object, token: str) -> str:
+    path = (rule.get("matches") or [{}])[0].get("path", {"type": "PathPrefix", "value": "/"})
+    pattern = path["value"] if path["type"] == "RegularExpression" else f"^{path['value']}"
+    refuse = f'if ($http_authorization != "Bearer {token}") {{ return 403; }}' if token else ""
     headers = [
         f'proxy_set_header {header["name"]} "{header["value"]}";'
         for applied in rule.get("filters") or []
@@ -157,7 +168,7 @@ def _server(port: int, address: str, hosts: str, upstream: str, rule: Object) ->
     ]
     timeout = (rule.get("timeouts") or {}).get("request", "60s")
     asked = f"proxy_pass http://{upstream}; proxy_set_header Host $host; proxy_read_timeout {timeout};"
-    location = f"location ~ {pattern} {{ {asked} {' '.join(headers)} }}"
+    location = f"location ~ {pattern} {{ {refuse} {asked} {' '.join(headers)} }}"
     return f"server {{ listen {address}:{port}; server_name {hosts}; {location} }}"
 
 

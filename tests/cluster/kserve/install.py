@@ -6,6 +6,8 @@ import json
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -14,9 +16,11 @@ from tests.cluster.kserve.address import own_address
 from tests.cluster.kserve.api import Api, Object, head
 from tests.cluster.kserve.gateway import NGINX_PATH
 from tests.cluster.kserve.objects import DOMAIN, GATEWAY
+from tests.cluster.kube import Kube
 
 GATEWAY_API = "sigs.k8s.io/gateway-api@v1.4.0"
 KSERVE_KINDS = ("inferenceservices", "servingruntimes", "clusterservingruntimes")
+KNATIVE = "knative.dev/serving@v0.51.0"
 GATEWAY_KINDS = ("gatewayclasses", "gateways", "httproutes")
 
 
@@ -57,10 +61,26 @@ def install(api: Api, schemas: Path) -> None:
     )
 
 
+@contextmanager
+def knative_kind(kube: Kube) -> Iterator[None]:
+    """Lets the cluster know Knative's services, as one that has Knative Serving does."""
+    api = Api(kube.kubeconfig)
+    kind = yaml.safe_load(_module(KNATIVE, "config/core/300-resources/service.yaml").read_text())
+    api.apply(kind)
+    _wait_until_served(api, kind["metadata"]["name"])
+    yield
+    kube.kubectl("delete", "crd", kind["metadata"]["name"], "--wait=true")
+
+
 def _gateway_api() -> list[Path]:
-    told = subprocess.run(["go", "mod", "download", "-json", GATEWAY_API], capture_output=True, text=True, check=True)
-    folder = Path(json.loads(told.stdout)["Dir"], "config/crd/standard")
+    folder = _module(GATEWAY_API, "config/crd/standard")
     return [folder / f"gateway.networking.k8s.io_{kind}.yaml" for kind in GATEWAY_KINDS]
+
+
+def _module(name: str, path: str) -> Path:
+    """A file of a Go module."""
+    told = subprocess.run(["go", "mod", "download", "-json", name], capture_output=True, text=True, check=True)
+    return Path(json.loads(told.stdout)["Dir"], path)
 
 
 def _wait_until_served(api: Api, name: str) -> None:

@@ -119,7 +119,7 @@ def workload(
         "app": f"isvc.{name}",
     }
     annotations = {**(runtime.get("annotations") or {}), **annotations, **(predictor.get("annotations") or {})}
-    meta = _owned(isvc, name, labels=labels, annotations=annotations)
+    meta = owned(isvc, name, labels=labels, annotations=annotations)
     selector = {"app": f"isvc.{name}"}
     ports = container.get("ports") or [{"containerPort": 8080}]
     spec: Object = {
@@ -186,7 +186,7 @@ def routes(isvc: Object, ready: Mapping[str, bool]) -> list[Object]:
         made.append(
             {
                 **head("HTTPRoute"),
-                "metadata": _owned(isvc, name, labels=isvc["metadata"].get("labels") or {}, annotations=keep),
+                "metadata": owned(isvc, name, labels=isvc["metadata"].get("labels") or {}, annotations=keep),
                 "spec": {"parentRefs": [parent], "hostnames": [host(name, namespace)], "rules": [rule]},
             }
         )
@@ -296,7 +296,8 @@ def _storage_uri(predictor: Object, container: Object) -> str | None:
     return next((e.get("value") for e in container.get("env") or [] if e["name"] == "STORAGE_URI"), None)
 
 
-def _owned(isvc: Object, name: str, *, labels: Object, annotations: Object) -> Object:
+def owned(isvc: Object, name: str, *, labels: Object, annotations: Object) -> Object:
+    """Metadata of something that goes with its service."""
     owner = {**head("InferenceService"), "name": isvc["metadata"]["name"], "uid": isvc["metadata"]["uid"]}
     return {
         "name": name,

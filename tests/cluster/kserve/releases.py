@@ -23,6 +23,7 @@ class Release:
         routes: Whether there are HTTPRoutes at all.
         mode: What the mode is called that makes plain Deployments; another one means Knative.
         unscaled: The class of autoscaler that leaves the number of pods to the service.
+        knative: Whether Knative Serving is there, for services that ask for that mode.
     """
 
     canary: bool = True
@@ -30,6 +31,7 @@ class Release:
     routes: bool = True
     mode: str = "Standard"
     unscaled: str = "none"
+    knative: bool = False
 
 
 RELEASES = {
@@ -38,6 +40,7 @@ RELEASES = {
     "0.20": Release(weights=False),
     "0.21": Release(),
     "0.21-ingress": Release(routes=False),  # enableGatewayApi is false, as it is shipped
+    "0.21-knative": Release(routes=False, knative=True),
 }
 
 

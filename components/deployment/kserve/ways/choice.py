@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from headway.components._shared.errors import HeadwayError
-from headway.components.deployment.kserve.capabilities import choose, look
+from headway.components.deployment.kserve.capabilities import check_scaling, choose, look
+from headway.components.deployment.kserve.config import WayName
 from headway.components.deployment.kserve.lease import EndpointLease, Record
 from headway.components.deployment.kserve.version import Version
 from headway.components.deployment.kserve.watch import Watch
+from headway.components.deployment.kserve.ways.knative import Knative
 from headway.components.deployment.kserve.ways.two_services import TwoServices
 from headway.components.deployment.kserve.ways.way import Way
 from headway.components.deployment.kserve.ways.weights import Weights
 
 log = logging.getLogger("headway")
 
+_WAYS: dict[WayName, Callable[[Watch], Way]] = {
+    "knative": Knative,  # before weights, which would take its service for one of theirs
+    "weights": Weights,
+    "two_services": TwoServices,
+}
+
 
 def way_of(record: Record, watch: Watch) -> Way:
     """The way that an endpoint has."""
-    return Weights(watch) if record.way == "weights" else TwoServices(watch)
+    return _WAYS[record.way](watch)
 
 
 def found_in_cluster(record: Record, watch: Watch) -> Record:
@@ -29,8 +37,8 @@ def found_in_cluster(record: Record, watch: Watch) -> Record:
     Raises:
         HeadwayError: `deployment.not_ours`: there is a service of that name, which is not of this suite.
     """
-    for name, way in (("weights", Weights(watch)), ("two_services", TwoServices(watch))):
-        versions = way.found()
+    for name, way in _WAYS.items():
+        versions = way(watch).found()
         if versions:
             log.warning(f"what was remembered of {watch.endpoint} is gone with its Lease; it is taken from what runs")
             told = {"way": name, "way_reason": "as it was found", "stable": versions[0], "candidate": versions[1]}
@@ -42,14 +50,15 @@ def with_way(record: Record, candidate: Version, watch: Watch) -> Record:
     """The record of an endpoint that is about to get a candidate, with its way.
 
     Raises:
-        HeadwayError: `deployment.cannot_split`: weights are asked for, and would not work.
+        HeadwayError: `deployment.cannot_split`: weights are asked for, and would not work; `deployment.cannot_scale`.
     """
     asked, endpoint = watch.settings.traffic, watch.endpoint
     if record.stable is None:
-        way, why = choose(look(watch.cluster, endpoint, candidate), asked, record.unsplit, endpoint)
+        way, why = choose(look(watch.cluster, endpoint, candidate), watch.settings, record.unsplit, endpoint)
         return record.model_copy(update={"way": way, "way_reason": why})
     if asked not in ("auto", record.way):
         log.warning(f"{endpoint} keeps moving traffic by {record.way}; for {asked}, undeploy it and deploy it again")
+    check_scaling(record.way, watch.settings, endpoint)
     return record
 
 

@@ -18,6 +18,7 @@ from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE, SERVI
 from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve import routes
 from headway.components.deployment.kserve.capabilities import not_ours
+from headway.components.deployment.kserve.doors import door_to
 from headway.components.deployment.kserve.manifest import AUTOSCALER, KSERVE, KSERVE_0_15, service_of_its_own
 from headway.components.deployment.kserve.rules import check, storage_uri_of
 from headway.components.deployment.kserve.version import Version, version_in
@@ -34,7 +35,7 @@ class TwoServices(OfEndpoint):
     """Moves traffic by the selector of a Service, all of it at once."""
 
     def entrance(self) -> Address:
-        """The Service, by its name where that leads to it from here, else by its IP.
+        """The Service, by its name where that leads to it from here, else by its IP; or through the gateway.
 
         Raises:
             HeadwayError: `deployment.ingress`.
@@ -47,6 +48,8 @@ class TwoServices(OfEndpoint):
                 value=self.endpoint,
                 remedy="Find out who deleted it, and run the step again: it makes it anew.",
             )
+        if self.settings.through_gateway:
+            return door_to(self.cluster, self.settings, service)
         name, ip = f"{self.endpoint}.{self.cluster.namespace}.svc", str(service["spec"]["clusterIP"])
         return Address(f"http://{name if _leads_to(name, ip) else ip}")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
+from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE
 from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve.version import Version
 from headway.components.deployment.kserve.watch import Watch
@@ -15,6 +16,10 @@ class Way(Protocol):
 
     `stable` is None for the first version of an endpoint, which gets its traffic by `promote`.
     """
+
+    @property
+    def watch(self) -> Watch:
+        """How its versions are looked at."""
 
     def entrance(self) -> Address:
         """Where callers reach the endpoint, whichever version answers."""
@@ -79,3 +84,20 @@ class OfEndpoint:
         self.cluster = watch.cluster
         self.endpoint = watch.endpoint
         self.settings = watch.settings
+
+    def change(self, manifest: Mapping[str, Any], *, yielding: str = "", force: bool = False) -> None:
+        """Applies to the service that is there: one that somebody has deleted must not come back, and be empty.
+
+        Args:
+            manifest: The InferenceService.
+            yielding: As at `Cluster.apply`.
+            force: As there.
+
+        Raises:
+            HeadwayError: `deployment.endpoint_gone`, `kubernetes.conflict`.
+        """
+        metadata = (self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}).get("metadata")
+        if metadata is None or "deletionTimestamp" in metadata:
+            raise self.watch.endpoint_gone()
+        same = {**manifest, "metadata": {**manifest["metadata"], "uid": metadata["uid"]}}
+        self.cluster.apply(same, yielding=yielding, force=force)

@@ -24,6 +24,7 @@ from headway.components.deployment.kserve.capabilities import (
     not_ours,
     unsplit_error,
 )
+from headway.components.deployment.kserve.doors import gateway_address
 from headway.components.deployment.kserve.manifest import VISIBILITY, inference_service, kept_from, versions_in
 from headway.components.deployment.kserve.rules import check
 from headway.components.deployment.kserve.version import Version
@@ -57,7 +58,7 @@ class Weights(OfEndpoint):
         host = routes.host_of(route)
         if self.settings.gateway is None:
             return Address(f"http://{host}")
-        return Address(self.settings.gateway.rstrip("/"), {"Host": host})
+        return gateway_address(self.settings, host)
 
     def cannot_split(self, stable: Version) -> str | None:
         """What the cluster lacks for weights."""
@@ -165,17 +166,11 @@ class Weights(OfEndpoint):
         self._change(inference_service(self.endpoint, version), back=back)
 
     def _change(self, manifest: dict[str, Any], *, back: bool) -> None:
-        """Applies to the service that is there: one that somebody has deleted must not come back, and be empty.
+        """On the way back, somebody's change to the stable version is no reason to leave traffic with the candidate.
 
-        On the way back, a change of somebody else's to the stable version is no reason to leave traffic with the
-        candidate: it stays, and the next deployment reports it.
+        It stays, and the next deployment reports it.
         """
-        metadata = (self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}).get("metadata")
-        if metadata is None or "deletionTimestamp" in metadata:
-            raise self.watch.endpoint_gone()
-        self.cluster.apply(
-            {**manifest, "metadata": {**manifest["metadata"], "uid": metadata["uid"]}}, yielding=_STABLE if back else ""
-        )
+        self.change(manifest, yielding=_STABLE if back else "")
 
     def _dark(self) -> bool:
         service = self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}
