@@ -49,7 +49,7 @@ class Place:
     @property
     def weights(self) -> tuple[int, ...]:
         """What a candidate can be given in a rollout."""
-        return (10, 50, 100) if self.plays in ("0.21", "0.21-knative") else (100,)
+        return (10, 50, 100) if self.plays in ("0.21", "0.19-knative") else (100,)
 
     def caller(self) -> tuple[str, dict[str, str]]:
         """URL and headers of a caller: those of the endpoint's own Service where it has one, else the gateway's."""

@@ -24,7 +24,7 @@ RIGHTS = [
 ]
 
 
-@pytest.fixture(params=["0.21", "0.19", "0.21-knative"], ids=["weights", "two_services", "knative"])
+@pytest.fixture(params=["0.21", "0.19", "0.19-knative"], ids=["weights", "two_services", "knative"])
 def place(request, cluster, kserve, namespace, s3, tmp_path, monkeypatch):
     if request.param.endswith("knative"):
         request.getfixturevalue("knative")
@@ -90,7 +90,7 @@ def test_each_right_that_is_missing_is_named(place, models, monkeypatch, right):
     check_without(place, models, monkeypatch, right)
 
 
-@pytest.mark.parametrize("place", ["0.21-knative"], indirect=True)
+@pytest.mark.parametrize("place", ["0.19-knative"], indirect=True)
 def test_a_right_that_only_revisions_need_is_named(place, models, monkeypatch):
     check_without(place, models, monkeypatch, ONLY_REVISIONS_NEED)
 

@@ -22,7 +22,7 @@ from tests.cluster.test_kserve_engine import digests, lost, models, place, serve
 __all__ = ["models", "place", "served"]  # fixtures
 pytestmark = pytest.mark.timeout(900)
 
-ALL = ["0.21", "0.19", "0.21-knative"]
+ALL = ["0.21", "0.19", "0.19-knative"]
 
 
 def plays(*releases):
@@ -295,7 +295,7 @@ def refuse_all_but(monkeypatch, *urls):
 # Knative.
 
 
-@plays("0.21-knative")
+@plays("0.19-knative")
 def test_what_knative_refuses_is_told_and_leaves_the_stable_version_alone(served, models):
     deploy(served.engine(), served.release(models[1]))
     second, third = (served.release(model) for model in models[1:])
@@ -307,7 +307,7 @@ def test_what_knative_refuses_is_told_and_leaves_the_stable_version_alone(served
     assert whole(served)
 
 
-@plays("0.21-knative")
+@plays("0.19-knative")
 def test_an_edit_in_the_middle_of_a_rollout_is_reported_and_on_the_way_back_it_loses_its_traffic(served, models):
     first, second = (served.release(model) for model in models[:2])
     kind = "inferenceservices.serving.kserve.io"
@@ -325,7 +325,7 @@ def test_an_edit_in_the_middle_of_a_rollout_is_reported_and_on_the_way_back_it_l
     assert "canaryTrafficPercent" not in served.kube.get(served.namespace, kind, NAME)["spec"]["predictor"]
 
 
-@plays("0.21-knative")
+@plays("0.19-knative")
 def test_an_endpoint_without_requests_may_have_no_pod_and_asks_for_knative_itself(place, models):
     first = place.release(models[0])
     by_requests = {"kind": "knative", "metric": "concurrency", "target": 8}
@@ -338,7 +338,7 @@ def test_an_endpoint_without_requests_may_have_no_pod_and_asks_for_knative_itsel
     assert told == [0, 3, "concurrency", 8]
 
 
-@plays("0.21-knative")
+@plays("0.19-knative")
 def test_a_lease_that_is_deleted_between_two_rollouts_is_made_anew_from_the_service(served, models):
     first, second = (served.release(model) for model in models[:2])
     served.kube.kubectl("delete", "-n", served.namespace, "lease", f"headway-{NAME}")

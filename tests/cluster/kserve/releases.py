@@ -40,7 +40,7 @@ RELEASES = {
     "0.20": Release(weights=False),
     "0.21": Release(),
     "0.21-ingress": Release(routes=False),  # enableGatewayApi is false, as it is shipped
-    "0.21-knative": Release(routes=False, knative=True),
+    "0.19-knative": Release(canary=False, routes=False, knative=True),
 }
 
 
