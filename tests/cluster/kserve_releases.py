@@ -66,8 +66,8 @@ class Place:
     @property
     def headers(self) -> dict[str, str]:
         """By which the gateway knows the endpoint."""
-        route = f"{NAME}-predictor" if self.plays.endswith("knative") else NAME
-        return {"Host": f"{route}-{self.namespace}.example.com"}
+        route = f"{NAME}-predictor." if self.plays.endswith("knative") else f"{NAME}-"
+        return {"Host": f"{route}{self.namespace}.example.com"}
 
     def serving(self, given: Mapping[str, Any] | None = None, **kserve: Any) -> dict[str, Any]:
         """The parameter `serving`."""

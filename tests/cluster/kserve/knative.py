@@ -127,7 +127,7 @@ class Revisions:
 
     def _host(self) -> str:
         namespace = self._isvc["metadata"]["namespace"]
-        return f"{self.name}.{namespace}.svc.cluster.local" if self._is_local() else objects.host(self.name, namespace)
+        return f"{self.name}.{namespace}.{'svc.cluster.local' if self._is_local() else objects.DOMAIN}"
 
     def _http_route(self, targets: Sequence[Object]) -> Object:
         shares: dict[str, int] = {}
