@@ -72,6 +72,8 @@ class Place:
     def serving(self, given: Mapping[str, Any] | None = None, **kserve: Any) -> dict[str, Any]:
         """The parameter `serving`."""
         pods = {"namespace": self.namespace, "service_account": "serving", "gateway": self.gateway, "resources": SMALL}
+        if self.plays.endswith("knative"):  # else a cluster that has both takes weights
+            pods["traffic"] = "knative"
         return {"start_timeout_s": 120, **(given or {}), "kserve": {**pods, "drain_s": 5, **kserve}}
 
     def engine(self, given: Mapping[str, Any] | None = None, **kserve: Any) -> KServeEngine:

@@ -329,7 +329,7 @@ def test_an_edit_in_the_middle_of_a_rollout_is_reported_and_on_the_way_back_it_l
 def test_an_endpoint_without_requests_may_have_no_pod_and_asks_for_knative_itself(place, models):
     first = place.release(models[0])
     by_requests = {"kind": "knative", "metric": "concurrency", "target": 8}
-    engine = place.engine(min_replicas=0, max_replicas=3, autoscaling=by_requests)
+    engine = place.engine(min_replicas=0, max_replicas=3, autoscaling=by_requests, traffic="auto")
     deploy(engine, first)
     assert place.answering() == first.model_digest
     assert engine.traffic() == "knative, only Knative scales like this"
