@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes.kinds import DEPLOYMENT, INFERENCE_SERVICE, SERVICE
 from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve.doors import door_to
@@ -48,6 +49,17 @@ class Revisions(Watch):
         revision = self._revision(version)
         return self._staying({_REVISION: revision}) if revision else []
 
+    def why(self, version: Version) -> HeadwayError | None:
+        """Also what Knative says of a revision that has no pods, such as that its image is not to be found."""
+        found = super().why(version)
+        if found or self.deployment(version):
+            return found
+        service = self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}
+        for condition in service.get("status", {}).get("conditions") or ():
+            if condition.get("reason") == "RevisionFailed" and condition["status"] == "False":
+                return _of_revision(condition.get("message", ""))
+        return None
+
     def status(self) -> dict[str, Any]:
         """What KServe says of the predictor: its revisions, and their traffic."""
         service = self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}
@@ -89,6 +101,16 @@ class Revisions(Watch):
 def revision_of(deployment: dict[str, Any]) -> str:
     """The name of the revision that a Deployment runs."""
     return str(deployment["metadata"]["labels"][_REVISION])
+
+
+def _of_revision(said: str) -> HeadwayError:
+    if "Unable to fetch image" in said:
+        remedy = "Check serving.kserve.image, and image_pull_secrets: Knative itself asks the registry for the image's "
+        remedy += "digest, unless its ConfigMap config-deployment skips that registry."
+        return HeadwayError("deployment.image_pull", f"Knative does not find the image: {said}", remedy=remedy)
+    return HeadwayError(
+        "deployment.service_refused", f"Knative cannot make it run: {said}", remedy="Cure what it says."
+    )
 
 
 def _version_of(deployment: dict[str, Any]) -> str | None:

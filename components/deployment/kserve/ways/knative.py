@@ -29,6 +29,8 @@ log = logging.getLogger("headway")
 
 _LAG_S = 10.0
 _MADE_S = 5.0
+_MADE_PUBLIC_S = 20.0
+_LOCAL = ".svc."
 _PERCENT = "canaryTrafficPercent"
 
 
@@ -50,7 +52,7 @@ class Knative(OfEndpoint):
         Raises:
             HeadwayError: `deployment.ingress`.
         """
-        url = (self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}).get("status", {}).get("url")
+        url = self._url()
         if not url:
             raise HeadwayError(
                 "deployment.ingress",
@@ -59,8 +61,8 @@ class Knative(OfEndpoint):
                 remedy="Look at the conditions of its Knative Service, and whether Knative has a networking layer.",
             )
         if self.settings.gateway is None:
-            return Address(str(url).rstrip("/"))
-        return gateway_address(self.settings, str(url).partition("://")[2].partition("/")[0])
+            return Address(url.rstrip("/"))
+        return gateway_address(self.settings, url.partition("://")[2].partition("/")[0])
 
     def cannot_split(self, stable: Version) -> str | None:  # noqa: ARG002 - it always can
         """Knative splits between revisions."""
@@ -146,6 +148,8 @@ class Knative(OfEndpoint):
         self.change(knative_service(self.endpoint, candidate))
         self.watch.wait_ready(candidate, pods=self._pods(candidate))
         self._wait_rolled_out(candidate)
+        # KServe tells the address later than the rest, and a first version had another one. A cluster may have no more.
+        routes.until(lambda: bool(self._url()) and _LOCAL not in self._url(), 0 if stable else _MADE_PUBLIC_S)
         self._observe(stable or candidate, candidate, 100)
 
     def withdraw(self, stable: Version | None, candidate: Version) -> None:
@@ -206,6 +210,10 @@ class Knative(OfEndpoint):
         service = self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}
         gone = "deletionTimestamp" in service.get("metadata", {})
         return {} if gone else dict(service.get("spec", {}).get("predictor") or {})
+
+    def _url(self) -> str:
+        service = self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}
+        return str(service.get("status", {}).get("url") or "")
 
     def _dark(self) -> bool:
         service = self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}
