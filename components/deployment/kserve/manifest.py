@@ -13,6 +13,7 @@ from headway.components.deployment.kserve.version import Version, version_in
 
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 VISIBILITY = "networking.kserve.io/visibility"
+KNATIVE_VISIBILITY = "networking.knative.dev/visibility"  # in the mode Knative the other one hides nothing
 MODE = "serving.kserve.io/deploymentMode"
 VERSION = "headway/version"
 KNATIVE = "Knative"
@@ -113,7 +114,7 @@ def knative_service(
         **INFERENCE_SERVICE.head,
         "metadata": {
             "name": endpoint,
-            "labels": {_MANAGED_BY: FIELD_MANAGER} | ({VISIBILITY: "cluster-local"} if dark else {}),
+            "labels": {_MANAGED_BY: FIELD_MANAGER} | ({KNATIVE_VISIBILITY: "cluster-local"} if dark else {}),
             "annotations": {MODE: KNATIVE},
         },
         "spec": {"predictor": {**predictor, "containers": [container], "annotations": annotations, **scaling, **share}},

@@ -82,8 +82,11 @@ class Revisions(Watch):
     def _there(self, version: Version) -> bool:
         return self.deployment(version) is not None
 
-    def _complete(self, version: Version, deployment: dict[str, Any], pods: int) -> bool:
-        """Knative takes a revision for ready once its first pod was; without traffic it may have none later."""
+    def _complete(self, version: Version, deployment: dict[str, Any], pods: int, dark: bool) -> bool:  # noqa: ARG002
+        """Knative takes a revision for ready once its first pod was; without traffic it may have none later.
+
+        A first version keeps its revision when it gets a way in.
+        """
         status, revision = self.status(), revision_of(deployment)
         if not revision == status.get("latestCreatedRevision") == status.get("latestReadyRevision"):
             return False

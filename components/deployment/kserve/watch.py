@@ -170,12 +170,12 @@ class Watch:
         deployment = self.deployment(version)
         if deployment is None:
             return False
+        return self._complete(version, deployment, pods, dark) and self._answers(version)
+
+    def _complete(self, version: Version, deployment: dict[str, Any], pods: int, dark: bool) -> bool:  # noqa: ARG002 - revisions
         # KServe copies the service's labels into the pods: those of a first version are replaced when it gets a way in.
         if (VISIBILITY in (deployment["spec"]["template"]["metadata"].get("labels") or {})) != dark:
             return False
-        return self._complete(version, deployment, pods) and self._answers(version)
-
-    def _complete(self, version: Version, deployment: dict[str, Any], pods: int) -> bool:  # noqa: ARG002 - see revisions
         status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
         if status.get("observedGeneration") != deployment["metadata"]["generation"] or wanted < pods:
             return False

@@ -17,23 +17,22 @@ from tests.cluster.kserve.objects import RefusedError
 
 SERVICE = "serving.knative.dev/service"
 REVISION = "serving.knative.dev/revision"
-LOCAL = "networking.kserve.io/visibility"
-# Features of Knative that are off as it is shipped, and fields that it never takes.
-_REFUSED_IN_PODS = (
+LOCAL = "networking.knative.dev/visibility"  # KServe's own label hides nothing in this mode
+# Features of Knative that are off as it is shipped.
+_REFUSED = (
     *("nodeSelector", "tolerations", "affinity", "priorityClassName", "runtimeClassName", "schedulerName"),
-    *("terminationGracePeriodSeconds", "restartPolicy", "hostNetwork", "initContainers", "dnsPolicy"),
+    *("topologySpreadConstraints", "securityContext", "hostNetwork", "initContainers", "dnsPolicy"),
 )
-_REFUSED_IN_CONTAINERS = ("lifecycle", "stdin", "tty", "volumeDevices")
+# Fields that it leaves out without a word.
+_LEFT_OUT = ("terminationGracePeriodSeconds",)
+_LEFT_OUT_OF_CONTAINERS = ("lifecycle",)
 _TEMPLATE = "headway.test/template"
 _UNREACHABLE_S = 10.0
 
 
 def refused(predictor: Mapping[str, Any]) -> str | None:
     """What Knative's webhook says of a predictor's pod, to which KServe adds the storage only later; or None."""
-    where = "spec.template.spec"
-    fields = [f"{where}.{field}" for field in _REFUSED_IN_PODS if predictor.get(field) not in (None, "", [], {})]
-    for position, container in enumerate(predictor.get("containers") or []):
-        fields += [f"{where}.containers[{position}].{field}" for field in _REFUSED_IN_CONTAINERS if field in container]
+    fields = [f"spec.template.spec.{field}" for field in _REFUSED if predictor.get(field) not in (None, "", [], {})]
     said = 'admission webhook "validation.webhook.serving.knative.dev" denied the request: validation failed'
     return f"{said}: must not set the field(s): {', '.join(sorted(fields))}" if fields else None
 
@@ -65,6 +64,14 @@ class Revisions:
         problem = refused(self._isvc["spec"]["predictor"])
         if problem:
             raise RefusedError(f"fails to reconcile predictor: fails to reconcile knative service: {problem}")
+        pod = {key: value for key, value in template["spec"].items() if key not in _LEFT_OUT}
+        pod["containers"] = [
+            {key: value for key, value in container.items() if key not in _LEFT_OUT_OF_CONTAINERS}
+            for container in pod["containers"]
+        ]
+        labels = {key: value for key, value in template["metadata"]["labels"].items() if key != LOCAL}
+        template = {"metadata": {**template["metadata"], "labels": labels}, "spec": pod}
+        deployment = {**deployment, "spec": {**deployment["spec"], "template": template}}
         digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16]
         latest = next(reversed(self.there), None)
         if latest is None or self.there[latest]["metadata"]["annotations"].get(_TEMPLATE) != digest:

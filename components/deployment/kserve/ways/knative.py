@@ -18,7 +18,14 @@ from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve import routes
 from headway.components.deployment.kserve.capabilities import not_ours
 from headway.components.deployment.kserve.doors import gateway_address
-from headway.components.deployment.kserve.manifest import KNATIVE, MODE, VERSION, VISIBILITY, is_ours, knative_service
+from headway.components.deployment.kserve.manifest import (
+    KNATIVE,
+    KNATIVE_VISIBILITY,
+    MODE,
+    VERSION,
+    is_ours,
+    knative_service,
+)
 from headway.components.deployment.kserve.revisions import Revisions
 from headway.components.deployment.kserve.rules import check, storage_uri_of
 from headway.components.deployment.kserve.version import Version, version_in
@@ -100,7 +107,7 @@ class Knative(OfEndpoint):
                 "run the step again.",
             )
         version = version_in({**predictor, "name": _version_of(predictor)}, storage_uri_of(predictor) or "")
-        return (None, version) if VISIBILITY in (service["metadata"].get("labels") or {}) else (version, None)
+        return (None, version) if KNATIVE_VISIBILITY in service["metadata"]["labels"] else (version, None)
 
     def promoted(self, stable: Version, candidate: Version) -> bool:  # noqa: ARG002 - its place is the candidate's
         """Whether the service asks for nothing else."""
@@ -126,7 +133,7 @@ class Knative(OfEndpoint):
                 self.change(self._manifest(stable, candidate))
             else:
                 self.cluster.apply(self._manifest(None, candidate))
-        self.watch.wait_ready(candidate, pods=self._pods(candidate), dark=self._dark())
+        self.watch.wait_ready(candidate, pods=self._pods(candidate))
         if stable:
             self._wait_traffic(stable, candidate, 0)
 
@@ -214,10 +221,6 @@ class Knative(OfEndpoint):
     def _url(self) -> str:
         service = self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}
         return str(service.get("status", {}).get("url") or "")
-
-    def _dark(self) -> bool:
-        service = self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}
-        return VISIBILITY in (service.get("metadata", {}).get("labels") or {})
 
     def _wait_rolled_out(self, version: Version) -> None:
         """Waits until KServe would give this version the rest of the traffic: it goes by its own note of that."""
