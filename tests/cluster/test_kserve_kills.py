@@ -121,7 +121,7 @@ def test_a_rollback_killed_before_and_after_each_of_its_writes_is_finished_by_th
     backwards = [False]
 
     def is_of_the_way_back(what: str) -> bool:
-        backwards[0] = "'failure': 'It could not" in what or (backwards[0] and "'step': 0" not in what)
+        backwards[0] = "It could not be decided" in what or (backwards[0] and "'step': 0" not in what)
         return backwards[0]
 
     killer = Killer(home, api, is_of_the_way_back)
