@@ -12,7 +12,7 @@ from lightkube import ApiError
 
 from tests.cluster.kserve import objects
 from tests.cluster.kserve.api import Api, Object, head, name_of
-from tests.cluster.kserve.knative import Idle, Revisions
+from tests.cluster.kserve.knative import Revisions, Scaler
 from tests.cluster.kserve.objects import AUTOSCALER, MODE, OWNER, STOP, RefusedError
 from tests.cluster.kserve.releases import Release, release_of
 from tests.cluster.kserve.status import Conditions, invalid_spec, model_status, predictor_condition
@@ -37,7 +37,7 @@ class Controller:
         self._api = api
         self._written: dict[tuple[str, str, str], tuple[str, int]] = {}
         self._told: dict[str, float] = {}
-        self.idle = Idle()
+        self.scaler = Scaler()
 
     def tick(self) -> None:
         """Looks at everything once."""
@@ -191,9 +191,11 @@ class Reconciliation:
             self._controller.put(wanted, self._there[wanted["kind"]].get(name_of(wanted)))
         for route in revisions.route():
             self._controller.put(route, self._there["HTTPRoute"].get(name_of(route)))
-        for deployment in revisions.unreachable():
-            if self._controller.idle.long_enough(deployment):
-                self._controller.scale(deployment, 0)
+        for revision, reachable in revisions.reachable().items():
+            deployment = revisions.there[revision]
+            replicas = self._controller.scaler.pods(deployment, reachable=reachable)
+            if replicas != deployment["spec"].get("replicas", 1):
+                self._controller.scale(deployment, replicas)
         self._status["components"] = {"predictor": revisions.status}
         self._conditions.set("PredictorReady", revisions.is_ready())
         self._conditions.set("IngressReady", "url" in revisions.status)

@@ -27,7 +27,7 @@ _REFUSED = (
 _LEFT_OUT = ("terminationGracePeriodSeconds",)
 _LEFT_OUT_OF_CONTAINERS = ("lifecycle",)
 _TEMPLATE = "headway.test/template"
-_UNREACHABLE_S = 10.0
+_UNREACHABLE_S = 50.0
 
 
 def refused(predictor: Mapping[str, Any]) -> str | None:
@@ -94,10 +94,10 @@ class Revisions:
         status["url"] = f"http://{self._host()}"
         return [] if self._is_local() else [self._http_route(targets)]
 
-    def unreachable(self) -> list[Object]:
-        """Deployments that get no traffic and never will: after a while Knative takes their pods away."""
+    def reachable(self) -> dict[str, bool]:
+        """Revision to whether it is on the route; after a while without that, Knative takes the pods away."""
         named = {t["revisionName"] for t in self.status.get("traffic") or ()} | {self.status["latestCreatedRevision"]}
-        return [d for revision, d in self.there.items() if revision not in named and d["spec"].get("replicas")]
+        return {revision: revision in named for revision in self.there}
 
     def is_ready(self) -> bool:
         """Whether the newest revision is."""
@@ -156,16 +156,20 @@ def revision_of(deployment: Object) -> str:
     return str(deployment["metadata"]["labels"][REVISION])
 
 
-class Idle:
-    """Since when revisions have had no traffic."""
+class Scaler:
+    """Since when revisions have had no traffic, and how many pods follow from that."""
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
 
-    def long_enough(self, deployment: Object) -> bool:
-        """Whether the pods of one that has none now may go."""
-        since = self._since.setdefault(deployment["metadata"]["uid"], time.monotonic())
-        return time.monotonic() - since > _UNREACHABLE_S
+    def pods(self, deployment: Object, *, reachable: bool) -> int:
+        """How many a revision is to have; one that has traffic again gets a pod, as the activator would see to."""
+        uid, now = deployment["metadata"]["uid"], time.monotonic()
+        replicas = int(deployment["spec"].get("replicas", 1))
+        if reachable:
+            self._since.pop(uid, None)
+            return max(1, replicas)
+        return 0 if now - self._since.setdefault(uid, now) > _UNREACHABLE_S else replicas
 
 
 def _revision(isvc: Object, name: str, service: str, deployment: Object, digest: str, replicas: int) -> list[Object]:

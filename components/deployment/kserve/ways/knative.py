@@ -167,6 +167,8 @@ class Knative(OfEndpoint):
             return
         if _version_of(self._predictor()) == candidate.name:
             had_traffic = self.weight_of(candidate)
+            if not self.weight_of(stable):
+                self._wake(stable)
             # A broken gateway must not keep a broken candidate alive.
             with bearing(
                 "watching the traffic leave the candidate", ("deployment.ingress", "deployment.weight_not_observed")
@@ -186,6 +188,13 @@ class Knative(OfEndpoint):
         self.cluster.delete(INFERENCE_SERVICE, self.endpoint)
         for version in versions:
             self.watch.wait_gone(version)
+
+    def _wake(self, stable: Version) -> None:
+        """A version without any traffic has lost its pods by and by; requests would wait until it has some again."""
+        address = self.watch.address(stable)
+        answers = lambda: routes.answering(address, self.endpoint) == stable.model_digest  # noqa: E731
+        if not routes.until(answers, self.watch.serving.start_timeout_s):
+            log.warning(f"{stable.name} does not answer, and gets the traffic back all the same")
 
     def _come_back(self, stable: Version) -> None:
         if _PERCENT in self._predictor():
