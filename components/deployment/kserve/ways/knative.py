@@ -134,8 +134,8 @@ class Knative(OfEndpoint):
             else:
                 self.cluster.apply(self._manifest(None, candidate))
         self.watch.wait_ready(candidate, pods=self._pods(candidate))
-        if stable:
-            self._wait_traffic(stable, candidate, 0)
+        if stable:  # one that is taken up may have some already
+            self._wait_traffic(stable, candidate, int(self._predictor().get(_PERCENT, 100)))
 
     def shift(self, stable: Version, candidate: Version, weight: int) -> None:
         """Waits until callers get it so."""
