@@ -144,7 +144,7 @@ class Knative(OfEndpoint):
         if candidate.model_digest == stable.model_digest:
             time.sleep(max(_LAG_S, self.settings.drain_s))  # their answers do not tell them apart
             weight = 100
-        self._observe(stable, candidate, weight)
+        self.observe(self.entrance(), stable, candidate, weight)
 
     def let_go(self, stable: Version, candidate: Version) -> None:  # noqa: ARG002 - Knative knows who gets the rest
         """A percentage of zero."""
@@ -157,7 +157,7 @@ class Knative(OfEndpoint):
         self._wait_rolled_out(candidate)
         # KServe tells the address later than the rest, and a first version had another one. A cluster may have no more.
         routes.until(lambda: bool(self._url()) and _LOCAL not in self._url(), 0 if stable else _MADE_PUBLIC_S)
-        self._observe(stable or candidate, candidate, 100)
+        self.observe(self.entrance(), stable or candidate, candidate, 100)
 
     def withdraw(self, stable: Version | None, candidate: Version) -> None:
         """First the traffic; then the stable version as a new revision, which takes over once it is ready."""
@@ -181,7 +181,7 @@ class Knative(OfEndpoint):
             made = routes.until(lambda: self.watch.deployment(candidate) is not None, _MADE_S)
             self._change(stable, 0 if made else None, back=True)
         self._come_back(stable)
-        self._observe(candidate, stable, 100)
+        self.observe(self.entrance(), candidate, stable, 100)
 
     def remove(self, versions: Sequence[Version]) -> None:
         """The service with all its revisions."""
@@ -249,16 +249,6 @@ class Knative(OfEndpoint):
             f"not: {found}.",
             value=self.endpoint,
             remedy=f"Look at the conditions of the Knative Service {self.endpoint}-predictor and of its route.",
-        )
-
-    def _observe(self, stable: Version, candidate: Version, weight: int) -> None:
-        routes.observe(
-            self.entrance(),
-            self.endpoint,
-            candidate=candidate.model_digest,
-            stable=stable.model_digest,
-            weight=weight,
-            timeout_s=self.settings.observe_timeout_s,
         )
 
 

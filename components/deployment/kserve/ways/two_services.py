@@ -16,7 +16,6 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import FIELD_MANAGER, bearing
 from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE, SERVICE
 from headway.components.deployment.engines import Address
-from headway.components.deployment.kserve import routes
 from headway.components.deployment.kserve.capabilities import not_ours
 from headway.components.deployment.kserve.doors import door_to
 from headway.components.deployment.kserve.manifest import AUTOSCALER, KSERVE, KSERVE_0_15, service_of_its_own
@@ -186,14 +185,7 @@ class TwoServices(OfEndpoint):
         self.cluster.apply(entrance)
 
     def _observe(self, version: Version) -> None:
-        routes.observe(
-            self.entrance(),
-            self.endpoint,
-            candidate=version.model_digest,
-            stable=version.model_digest,
-            weight=100,
-            timeout_s=self.settings.observe_timeout_s,
-        )
+        self.observe(self.entrance(), version, version, 100)
 
     def _service(self, version: Version) -> dict[str, Any] | None:
         return self.cluster.get(INFERENCE_SERVICE, version.service(self.endpoint))

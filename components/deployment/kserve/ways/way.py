@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE
 from headway.components.deployment.engines import Address
+from headway.components.deployment.kserve import routes
 from headway.components.deployment.kserve.version import Version
 from headway.components.deployment.kserve.watch import Watch
 
@@ -101,3 +102,14 @@ class OfEndpoint:
             raise self.watch.endpoint_gone()
         same = {**manifest, "metadata": {**manifest["metadata"], "uid": metadata["uid"]}}
         self.cluster.apply(same, yielding=yielding, force=force)
+
+    def observe(self, entrance: Address, stable: Version, candidate: Version, weight: int) -> None:
+        """Waits until callers get the answers of a split, as `routes.observe` does."""
+        routes.observe(
+            entrance,
+            self.endpoint,
+            candidate=candidate.model_digest,
+            stable=stable.model_digest,
+            weight=weight,
+            timeout_s=self.settings.observe_timeout_s,
+        )

@@ -222,11 +222,4 @@ class Weights(OfEndpoint):
         if candidate.name != stable.name and candidate.model_digest == stable.model_digest:
             time.sleep(max(_LAG_S, self.settings.drain_s))  # their answers do not tell them apart
             weight = 100
-        routes.observe(
-            self.entrance(),
-            self.endpoint,
-            candidate=candidate.model_digest,
-            stable=stable.model_digest,
-            weight=weight,
-            timeout_s=self.settings.observe_timeout_s,
-        )
+        self.observe(self.entrance(), stable, candidate, weight)
