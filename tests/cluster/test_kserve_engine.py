@@ -23,7 +23,10 @@ def models(tmp_path_factory):
     return [train_sample(folder / f"depth-{depth}", depth=depth) for depth in (3, 2, 4)]
 
 
-@pytest.fixture(params=["0.21", "0.19", "0.19-knative"], ids=["weights", "two_services", "knative"])
+KNATIVE = pytest.param("0.19-knative", marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=["0.21", "0.19", KNATIVE], ids=["weights", "two_services", "knative"])
 def place(request, cluster, kserve, namespace, s3, tmp_path, monkeypatch):
     if request.param.endswith("knative"):
         request.getfixturevalue("knative")
