@@ -198,7 +198,7 @@ class RolloutCases(EndpointCases):
             "pause for 15s",
             "give the candidate 100 %",
         ]
-        assert next(p.end_s - p.start_s for p in after.phases if p.phase.startswith("pause")) < 12
+        assert next(p.end_s - p.start_s for p in after.phases if p.phase.startswith("pause")) < 14
         self.settled(second)
 
     @pytest.mark.slow
