@@ -57,9 +57,9 @@ class Dataset:
         return low, high
 
     def sources(self) -> list[Mapping[str, object]]:
-        """The files that the rows came from, each once: uri, size_bytes, modified, generation, checksum."""
+        """The files that the rows came from, each once and by uri: uri, size_bytes, modified, generation, checksum."""
         found = {str(f["source"]): f["source"] for f in self.footers if isinstance(f.get("source"), dict)}
-        return [source for _, source in sorted(found.items()) if isinstance(source, dict)]
+        return sorted((s for s in found.values() if isinstance(s, dict)), key=lambda s: (str(s["uri"]), str(s)))
 
 
 def open_dataset(path: str | Path) -> Dataset:
