@@ -6,7 +6,7 @@ RUN := .venv/bin
 WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-full test-images test-cluster test-cluster-full images lint format compile lock bench clean
+.PHONY: help demo test test-images test-cluster test-cluster-full images lint format compile lock bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,10 +29,7 @@ help: ## Show this list
 demo: .venv/local ## From raw flights to a guarded endpoint on this machine (NAME=churn for the other example)
 	@$(RUN)/headway demo $(NAME)
 
-test: .venv/dev ## The tests that need neither images nor a cluster, but for the slow ones
-	$(RUN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/cluster -m "not slow"
-
-test-full: .venv/dev ## With the slow ones: more kills, more faults, every strategy
+test: .venv/dev ## All tests that need neither images nor a cluster
 	$(RUN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/cluster
 
 test-images: .venv/dev ## Builds the images and starts every component in its own, in a cluster where there is one

@@ -52,7 +52,6 @@ class OperationCases(EndpointCases):
         )
         self.settled(first)
 
-    @pytest.mark.slow
     def test_what_was_rolled_back_is_not_deployed_again_unless_asked_for_by_its_digest(
         self, first: Delivery, second: Delivery
     ) -> None:
@@ -71,7 +70,6 @@ class OperationCases(EndpointCases):
         assert (back.outcome, back.model_digest) == ("rolled_back", second.digest)
         assert second.deploy().outcome == "unchanged"
 
-    @pytest.mark.slow
     def test_a_rollback_that_is_run_again_goes_back_no_further(
         self, first: Delivery, second: Delivery, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -113,7 +111,6 @@ class OperationCases(EndpointCases):
         self.settled(first)
         assert verify_events(State(str(first.state)), "flights")[-1]["action"] == "rollout_taken_back"
 
-    @pytest.mark.slow
     def test_the_keeper_leaves_a_step_alone_that_is_at_work(self, first: Delivery, second: Delivery) -> None:
         first.deploy()
         plan(second, {"set_weight": 50}, {"pause": "10m"}, deadline="30m")

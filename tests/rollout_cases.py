@@ -125,7 +125,6 @@ class RolloutCases(EndpointCases):
         assert "the limit is broken" in report
         self.settled(first)
 
-    @pytest.mark.slow
     def test_an_analysis_without_a_decision_follows_the_policy(self, first: Delivery, second: Delivery) -> None:
         first.deploy()
         short = {**WIDE, "min_requests": 1, "max_requests": 10}
@@ -143,7 +142,6 @@ class RolloutCases(EndpointCases):
         assert [p.weight for p in after.phases if p.phase.startswith(("analysis", "give"))] == [0, 100]
         self.settled(second)
 
-    @pytest.mark.slow
     def test_a_shadow_is_asked_for_logged_requests_and_never_gets_traffic(
         self, first: Delivery, second: Delivery
     ) -> None:
@@ -198,10 +196,9 @@ class RolloutCases(EndpointCases):
             "pause for 15s",
             "give the candidate 100 %",
         ]
-        assert next(p.end_s - p.start_s for p in after.phases if p.phase.startswith("pause")) < 14
+        assert next(p.end_s - p.start_s for p in after.phases if p.phase.startswith("pause")) < 12
         self.settled(second)
 
-    @pytest.mark.slow
     def test_what_a_killed_rollout_left_is_taken_back_by_another_one(self, first: Delivery, second: Delivery) -> None:
         before = first.deploy()
         plan(second, {"set_weight": 50}, {"pause": "10m"})
@@ -216,7 +213,6 @@ class RolloutCases(EndpointCases):
         assert set(load.digests[-10:]) == {first.digest}
         self.settled(first)
 
-    @pytest.mark.slow
     def test_a_rollback_that_was_killed_is_finished_before_anything_else(
         self, first: Delivery, second: Delivery
     ) -> None:
@@ -235,7 +231,6 @@ class RolloutCases(EndpointCases):
         assert after.outcome == "deployed"
         self.settled(second)
 
-    @pytest.mark.slow
     def test_a_rollout_that_takes_too_long_is_rolled_back(self, first: Delivery, second: Delivery) -> None:
         before = first.deploy()
         plan(second, {"set_weight": 50}, {"pause": "10m"}, deadline="20s")

@@ -25,6 +25,7 @@ from headway.components._shared.verdicts import Verdict, parse_verdict
 MARKER = "release.json"
 VERDICT = "verdict.json"
 _OWNER = f"model/{MANIFEST}"
+_OF_NOTHING = hashlib.sha256().hexdigest()
 _PATIENCE_S = 120.0
 _POLL_S = 0.5
 
@@ -109,6 +110,13 @@ def release_verdict(release_uri: str) -> Verdict:
         HeadwayError: as `verdicts.read_verdict`.
     """
     return parse_verdict(open_storage(release_uri).read(VERDICT), f"{release_uri}/{VERDICT}")
+
+
+def empty_files(release_uri: str) -> list[str]:
+    """The files of a released model that have no content, which not every loader hands on; none where no model is."""
+    storage = open_storage(release_uri)
+    files = json.loads(storage.read(_OWNER))["files"] if storage.stat(_OWNER) else {}
+    return sorted(name for name, digest in files.items() if digest == _OF_NOTHING)
 
 
 def fetch_release(release_uri: str, target: str | Path, *, manifest_sha256: str | None = None) -> ModelManifest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 from headway.components._shared import tracking
@@ -30,8 +29,6 @@ from headway.components.deployment.engines import Release, choose_engine
 from headway.components.deployment.golden import Golden, keep_golden
 from headway.components.deployment.record import Deployment
 from headway.components.deployment.rollout.rollout import Rollout
-
-_OF_NOTHING = hashlib.sha256().hexdigest()
 
 
 @step("deploy_model")
@@ -162,7 +159,6 @@ def _release(state: State, registered: Registration, verdict: Verdict) -> tuple[
         manifest_sha256=registered.manifest_sha256,
         threshold=verdict.threshold,
         uri=uri,
-        empty_files=tuple(name for name, digest in manifest.files.items() if digest == _OF_NOTHING),
     )
     return release, manifest
 

@@ -27,7 +27,6 @@ class Release:
         manifest_sha256: Hash of its manifest, which binds every file.
         threshold: Decision threshold of the verdict.
         uri: The release's address.
-        empty_files: Files of the model that have no content, which not every store hands on.
     """
 
     model_name: str
@@ -37,7 +36,6 @@ class Release:
     manifest_sha256: str
     threshold: float | None
     uri: str
-    empty_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

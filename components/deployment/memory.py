@@ -28,7 +28,7 @@ class Progress(Config):
     """
 
     schema_version: Literal[1] = 1
-    release: dict[str, Any]
+    release: dict[str, str | float | None]
     serving: dict[str, Any]
     golden_uri: str
     stable_digest: str | None
@@ -62,7 +62,7 @@ class Served(Config):
         rolled_back: Why it was taken out of service on purpose; None if it was not.
     """
 
-    release: dict[str, Any]
+    release: dict[str, str | float | None]
     serving: dict[str, Any]
     golden_uri: str
     since: str

@@ -45,7 +45,7 @@ def rollback(
     found, _ = choose_engine(engine, state.uri, model_name, parse(Serving, given, parameter="serving"))
     history = found.history()
     target = _target(history, to_digest, model_name)
-    release = Release(**target.release)
+    release = Release(**target.release)  # type: ignore[arg-type]
     manifest = verified_manifest(release.uri, release.manifest_sha256)
     rows = Golden(kept_golden(target.golden_uri).read(), manifest)
     settings = parse(Serving, {**target.serving, "rollout": {}, **given}, parameter="serving")

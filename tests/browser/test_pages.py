@@ -153,7 +153,6 @@ FAULTS: dict[str, tuple[Callable[[str], str], str]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_page_with_one_fault_is_not_good(browser: Browser, tmp_path: Path, fault: str) -> None:
     spoil, complaint = FAULTS[fault]

@@ -42,10 +42,6 @@ QUICK = {"latency": {"requests": 20, "warm_up": 1, "p50_ms": 10_000, "p99_ms": 6
 FIRST, SECOND = "1", "2"  # versions in the registry
 
 
-def slow(*values):
-    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
-
-
 @pytest.fixture(scope="module")
 def registered(tmp_path_factory):
     """Two good models and one that cannot be loaded, all released and registered; tests work on copies."""
@@ -167,7 +163,6 @@ def test_no_request_is_lost_while_another_model_takes_over(first, second):
     assert no_orphans(second)
 
 
-@pytest.mark.slow
 def test_no_request_is_lost_while_the_server_behind_it_is_slow_to_finish(first, second):
     """A long request that began before the traffic moved gets its answer from the model that it began with."""
     before = first.deploy()
@@ -179,7 +174,7 @@ def test_no_request_is_lost_while_the_server_behind_it_is_slow_to_finish(first, 
     assert load.failures == []
 
 
-@pytest.mark.parametrize("reason", ["golden", *slow("latency", "load", "timeout")])
+@pytest.mark.parametrize("reason", ["golden", "latency", "load", "timeout"])
 def test_a_candidate_that_fails_leaves_the_stable_version_where_it_is(first, second, broken, reason):
     stable = first.deploy()
     bad, code, says = second, "deployment.golden_differ", "60 of 60 rows differ (positions 0, 1, 2, 3, 4, ...)"
@@ -216,7 +211,6 @@ def test_a_first_candidate_that_fails_leaves_no_endpoint(broken):
     assert processes.living(folder_of(broken)) == []
 
 
-@pytest.mark.slow
 def test_the_same_model_with_other_settings_is_started_anew(first):
     before = first.deploy()
     first.serving = {**QUICK, "max_rows": 5}
@@ -233,7 +227,7 @@ def test_an_address_passes_on_large_bodies_and_refuses_too_large_ones(first):
         assert ask(url, b" " * size)[0] == status
 
 
-@pytest.mark.parametrize("died", [["router", "server"], *slow(["router"], ["server"])])
+@pytest.mark.parametrize("died", [["router"], ["server"], ["router", "server"]])
 def test_what_died_is_brought_back_at_the_same_address(first, died):
     before = first.deploy()
     for name in died:
@@ -249,7 +243,6 @@ def test_what_died_is_brought_back_at_the_same_address(first, died):
     assert no_orphans(first)
 
 
-@pytest.mark.slow
 def test_after_a_reboot_the_stable_version_is_back_even_if_the_candidate_fails(first, second):
     before = first.deploy()
     kill(first, ROUTER)
@@ -278,7 +271,7 @@ def newest_log(delivery):
     return list(folder_of(delivery).glob(f"server-{delivery.digest[:12]}-*.log"))
 
 
-@pytest.mark.parametrize("phase", ["candidate started", *slow(*(p for p in PHASES if p != "candidate started"))])
+@pytest.mark.parametrize("phase", PHASES)
 def test_a_step_killed_in_the_middle_and_run_again_ends_as_if_nothing_had_happened(first, second, phase):
     before = first.deploy()
     with Load(before.endpoint, body_of(before)) as load:
@@ -298,7 +291,6 @@ def test_a_step_killed_in_the_middle_and_run_again_ends_as_if_nothing_had_happen
     assert no_orphans(second)
 
 
-@pytest.mark.slow
 def test_a_first_deployment_killed_when_the_record_was_written_is_finished_by_the_next(first):
     process = subprocess.Popen(first.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while read_endpoint(folder_of(first)) is None:
@@ -313,7 +305,6 @@ def test_a_first_deployment_killed_when_the_record_was_written_is_finished_by_th
     assert no_orphans(first)
 
 
-@pytest.mark.slow
 def test_a_registry_that_fails_after_the_traffic_moved_is_told_by_the_next_run(first, second):
     first.deploy()
     with socket.socket() as silent:
@@ -333,7 +324,6 @@ def test_a_registry_that_fails_after_the_traffic_moved_is_told_by_the_next_run(f
     assert actions(second).count("deployed") == 2
 
 
-@pytest.mark.slow
 def test_two_deployments_at_the_same_time_take_turns(first, second):
     running = [subprocess.Popen(d.command(), stderr=subprocess.PIPE, text=True) for d in (first, second)]
     for process in running:
@@ -461,7 +451,6 @@ def test_an_endpoint_is_looked_at_and_rolled_back_from_the_command_line(first, s
     assert second.digest[:12] in said.output
 
 
-@pytest.mark.slow
 def test_a_removed_endpoint_is_forgotten_and_its_model_can_be_deployed_anew(first):
     url = first.deploy().endpoint
     assert endpoint(first, "remove", "flights").output == f"removed flights at {url}\n"

@@ -113,7 +113,6 @@ def test_a_compiled_component_works_in_a_pipeline_of_somebody_else(tmp_path, hom
     assert "shards: 1" in ran.stdout, ran.stdout[-2000:] + ran.stderr[-2000:]
 
 
-@pytest.mark.slow
 def test_two_runs_at_the_same_time_leave_one_version_and_one_endpoint(home, second):
     with ThreadPoolExecutor(2) as pool:
         runs = list(pool.map(lambda _: run_locally("delivery", churn(home), home, lambda end: None), range(2)))
@@ -122,7 +121,6 @@ def test_two_runs_at_the_same_time_leave_one_version_and_one_endpoint(home, seco
     assert {run.details("deploy_model")["outcome"] for run in runs} == {"unchanged"}
 
 
-@pytest.mark.slow
 def test_a_run_killed_in_the_middle_goes_on_when_it_is_run_again(home):
     parameters = churn(home, model_name="interrupted")
     stopped = []
@@ -145,7 +143,6 @@ def test_a_folder_whose_path_kfp_would_rewrite_is_refused(tmp_path):
         run_locally("training", {"model_name": "x1"}, tmp_path / "python3.11", lambda end: None)
 
 
-@pytest.mark.slow
 def test_a_damaged_result_of_an_earlier_run_is_refused_once_and_then_computed_anew(home, second):
     models = list((home / "artifacts").glob("*/delivery-*/train-model/model/model.skops"))
     for model in models:

@@ -91,7 +91,6 @@ def test_a_candidate_that_refuses_what_callers_send_is_found_out_and_rolled_back
     assert set(load.digests[-10:]) == {first.digest}
 
 
-@pytest.mark.slow
 def test_without_prometheus_nothing_is_proven_and_the_policy_decides(tmp_path, first, second):
     first.deploy()
     with prometheus(tmp_path / "gone") as gone:
@@ -109,7 +108,6 @@ def test_without_prometheus_nothing_is_proven_and_the_policy_decides(tmp_path, f
     assert "Prometheus cannot be asked" in (second.folder / "report.html").read_text()
 
 
-@pytest.mark.slow
 def test_an_ab_test_gives_the_traffic_only_to_what_sells_better(server, first, second):
     first.deploy()
     metric = {

@@ -55,15 +55,7 @@ def read_until(process, text):
     raise AssertionError(f"{text!r} was never said: {said}")
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGTERM,
-        signal.SIGKILL,
-        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
-        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_nothing_goes_on_after_a_run_was_stopped(tmp_path, number):
     home = tmp_path / "home"
     run = start(parameter_file(tmp_path), home)
@@ -88,7 +80,6 @@ def test_nothing_goes_on_after_a_run_was_stopped(tmp_path, number):
     assert "run.stopped" in page
 
 
-@pytest.mark.slow
 def test_a_refused_model_is_told_and_changes_the_exit_code_when_asked(tmp_path):
     gates = {"impossible": {"kind": "metric", "metric": "roc_auc", "at_least": 0.9999}}
     path = parameter_file(tmp_path, "training", gates=gates)

@@ -1,5 +1,6 @@
 """The engine `kserve` without a cluster: what it would apply, what it makes of what a cluster says."""
 
+import hashlib
 import http.server
 import itertools
 import json
@@ -29,7 +30,7 @@ from headway.components.deployment.kserve.manifest import (
 )
 from headway.components.deployment.kserve.reasons import Evidence, reason
 from headway.components.deployment.kserve.rules import broken_rules, check, storage_uri_of
-from headway.components.deployment.kserve.storage import storage_uri
+from headway.components.deployment.kserve.storage import require_whole, storage_uri
 from headway.components.deployment.kserve.version import elsewhere, version_of
 from headway.components.deployment.kserve.watch import metrics_of
 from headway.components.deployment.memory import History, Served
@@ -45,7 +46,7 @@ def release(digest=A, **changes):
 
 def version(digest=A, *, serving=None, **kserve):
     given = release(digest)
-    uri = storage_uri(given, "s3://b/state", None)
+    uri = storage_uri(given.uri, "s3://b/state", None)
     return version_of(given, uri, serving or Serving(), parse(KServe, kserve, parameter="kserve"))
 
 
@@ -205,29 +206,31 @@ def test_kserve_0_15_is_spoken_to_in_its_own_words():
 
 
 def test_the_store_that_kfp_calls_minio_is_an_s3_store():
-    uri = storage_uri(release(uri="/mnt/state/releases/flights/d"), "/mnt/state", "minio://mlpipeline/state")
+    uri = storage_uri("/mnt/state/releases/flights/d", "/mnt/state", "minio://mlpipeline/state")
     assert uri == "s3://mlpipeline/state/releases/flights/d/model"
-    uri = storage_uri(release(uri="/mnt/state/releases/flights/d"), "/mnt/state/", "pvc://claim/")
+    uri = storage_uri("/mnt/state/releases/flights/d", "/mnt/state/", "pvc://claim/")
     assert uri == "pvc://claim/releases/flights/d/model"
 
 
 @pytest.mark.parametrize("root", ["/mnt/state", "file:///mnt/state", "ftp://host/state"])
 def test_an_address_that_no_pod_can_read_is_refused(root):
     with pytest.raises(HeadwayError) as error:
-        storage_uri(release(uri=f"{root}/releases/flights/d"), root, None)
+        storage_uri(f"{root}/releases/flights/d", root, None)
     assert error.value.code == "deployment.storage_unreachable"
     assert "serving.kserve.storage_uri" in error.value.remedy
 
 
-# Rules.
-
-
-def test_a_model_with_an_empty_file_is_refused_where_kserve_would_leave_it_out():
-    given = release(empty_files=("code/__init__.py",))
+def test_a_model_with_an_empty_file_is_refused_where_kserve_would_leave_it_out(tmp_path):
+    files = {"code/__init__.py": hashlib.sha256(b"").hexdigest(), "code/model.py": hashlib.sha256(b"x").hexdigest()}
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/headway.json").write_text(json.dumps({"files": files}))
     with pytest.raises(HeadwayError) as error:
-        storage_uri(given, "s3://b/state", None)
+        require_whole(str(tmp_path), "s3://b/state/releases/flights/d/model")
     assert (error.value.code, error.value.value) == ("deployment.empty_file", "code/__init__.py")
-    assert storage_uri(given, "s3://b/state", "pvc://claim/").startswith("pvc://")
+    require_whole(str(tmp_path), "pvc://claim/releases/flights/d/model")
+
+
+# Rules.
 
 
 def test_our_own_manifests_break_no_rule():

@@ -21,7 +21,7 @@ from headway.components.deployment.kserve.lease import EndpointLease, Record
 from headway.components.deployment.kserve.memory import Memory
 from headway.components.deployment.kserve.recommender import Recommender
 from headway.components.deployment.kserve.settling import settle, withdraw
-from headway.components.deployment.kserve.storage import storage_uri
+from headway.components.deployment.kserve.storage import require_whole, storage_uri
 from headway.components.deployment.kserve.version import CONTAINER, Version, elsewhere, version_of
 from headway.components.deployment.kserve.watch import Watch
 from headway.components.deployment.kserve.ways.choice import noting_what_cannot_split, way_of, with_way
@@ -100,13 +100,14 @@ class KServeEngine(Memory):
 
         Raises:
             HeadwayError: `deployment.*` from `reasons.py`, `deployment.server_slow`, `deployment.manifest_refused`,
-                `deployment.cannot_split`; nothing of the candidate is left.
+                `deployment.cannot_split`, `deployment.empty_file`; nothing of the candidate is left.
         """
         record, wanted = self.lease.read(), self._version(release)
         if record.candidate and not record.candidate.same_as(wanted):
             withdraw(self.lease, self._watch)
             record = self.lease.read()
         if record.candidate is None:
+            require_whole(release.uri, wanted.storage_uri)
             record = with_way(record, wanted, self._watch)
             if record.stable and record.stable.storage_uri == wanted.storage_uri:
                 wanted = elsewhere(wanted)
@@ -219,7 +220,7 @@ class KServeEngine(Memory):
         )
 
     def _version(self, release: Release) -> Version:
-        uri = storage_uri(release, self.state_uri, self.kserve.storage_uri)
+        uri = storage_uri(release.uri, self.state_uri, self.kserve.storage_uri)
         return version_of(release, uri, self.serving, self.kserve)
 
     def _way(self, record: Record) -> Way:

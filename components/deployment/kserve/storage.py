@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.releases import empty_files
 from headway.components._shared.storage import local_folder
-from headway.components.deployment.engines import Release
 
 SCHEMES = ("gs", "s3", "pvc")
 
 
-def storage_uri(release: Release, state_uri: str, seen_as: str | None) -> str:
+def storage_uri(release_uri: str, state_uri: str, seen_as: str | None) -> str:
     """The address of a release's model folder for KServe's storage initializer.
 
     Args:
-        release: The release, below `state_uri`.
+        release_uri: The release, below `state_uri`.
         state_uri: The state folder as the step sees it.
         seen_as: The state folder as a serving pod sees it, where that differs.
 
     Raises:
-        HeadwayError: `deployment.storage_unreachable`: no pod can read that address. `deployment.empty_file`: from
-            S3, KServe's storage initializer does not load files that have no content.
+        HeadwayError: `deployment.storage_unreachable`: no pod can read that address.
     """
-    below = release.uri.removeprefix(state_uri.rstrip("/")).strip("/")
+    below = release_uri.removeprefix(state_uri.rstrip("/")).strip("/")
     root = (seen_as or state_uri).rstrip("/")
     if root.startswith("minio://"):  # what KFP calls its own store; KServe knows the protocol only
         root = "s3://" + root.removeprefix("minio://")
@@ -34,11 +33,24 @@ def storage_uri(release: Release, state_uri: str, seen_as: str | None) -> str:
             remedy="Give state_uri as gs:// or s3://; for a folder on a mounted volume, say in "
             "serving.kserve.storage_uri what pods call it: pvc://claim/path.",
         )
-    if scheme == "s3" and release.empty_files:
+    return f"{root}/{below}/model"
+
+
+def require_whole(release_uri: str, seen_as: str) -> None:
+    """Refuses a release that KServe's storage initializer would not load whole.
+
+    Args:
+        release_uri: The release.
+        seen_as: Its address for a serving pod.
+
+    Raises:
+        HeadwayError: `deployment.empty_file`: from S3, files without content are left out.
+    """
+    missing = empty_files(release_uri) if seen_as.startswith("s3://") else []
+    if missing:
         raise HeadwayError(
             "deployment.empty_file",
-            f"KServe loads no empty files from S3, and the model would not be whole: {', '.join(release.empty_files)}.",
-            value=release.empty_files[0],
+            f"KServe loads no empty files from S3, and the model would not be whole: {', '.join(missing)}.",
+            value=missing[0],
             remedy="Write a line into each of them, such as a comment, and adopt and evaluate the model again.",
         )
-    return f"{root}/{below}/model"
