@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from headway.components._shared.kubernetes import FIELD_MANAGER, Cluster
+from headway.components._shared.kubernetes import Cluster
 from headway.components._shared.kubernetes.kinds import HTTP_ROUTE, SERVICE
 from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve.config import KServe
+from headway.components.deployment.kserve.manifest import OURS
 
 
 def gateway_address(settings: KServe, host: str) -> Address:
@@ -20,7 +21,7 @@ def gateway_address(settings: KServe, host: str) -> Address:
 def door_to(
     cluster: Cluster, settings: KServe, service: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> Address:
-    """The address of a Service through the gateway; its route is made, unless it is there, and goes with the Service.
+    """The address of a Service through the gateway; its route is made, unless it is there, and goes with it.
 
     Args:
         cluster: Where.
@@ -31,9 +32,18 @@ def door_to(
     assert settings.through_gateway is not None
     name = service["metadata"]["name"]
     host = f"{name}-{cluster.namespace}.{settings.through_gateway.domain}"
-    if cluster.get(HTTP_ROUTE, name) is None:
-        cluster.apply(_route(settings.through_gateway.parent, host, service, headers or {}))
+    wanted = _route(settings.through_gateway.parent, host, service, headers or {})
+    found = cluster.get(HTTP_ROUTE, name)
+    if found is None or not _leads(found, wanted):
+        cluster.apply(wanted)
     return gateway_address(settings, host)
+
+
+def _leads(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a route that is there leads from the same host, at the same gateway; the server fills in the rest."""
+    spec, asked = found["spec"], wanted["spec"]
+    parents = [{key: parent.get(key) for key in ("namespace", "name")} for parent in spec.get("parentRefs") or ()]
+    return spec.get("hostnames") == asked["hostnames"] and parents == asked["parentRefs"]
 
 
 def _route(parent: str, host: str, service: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
@@ -47,7 +57,7 @@ def _route(parent: str, host: str, service: Mapping[str, Any], headers: Mapping[
         **HTTP_ROUTE.head,
         "metadata": {
             "name": name,
-            "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER},
+            "labels": OURS,
             "ownerReferences": [{**SERVICE.head, "name": name, "uid": uid}],
         },
         "spec": {

@@ -11,7 +11,7 @@ from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE
 from headway.components.deployment.kserve.rules import storage_uri_of
 from headway.components.deployment.kserve.version import Version, version_in
 
-_MANAGED_BY = "app.kubernetes.io/managed-by"
+OURS = {"app.kubernetes.io/managed-by": FIELD_MANAGER}
 VISIBILITY = "networking.kserve.io/visibility"
 KNATIVE_VISIBILITY = "networking.knative.dev/visibility"  # in the mode Knative the other one hides nothing
 MODE = "serving.kserve.io/deploymentMode"
@@ -57,7 +57,7 @@ def inference_service(
         **INFERENCE_SERVICE.head,
         "metadata": {
             "name": name,
-            "labels": {_MANAGED_BY: FIELD_MANAGER} | ({VISIBILITY: "cluster-local"} if dark else {}),
+            "labels": OURS | ({VISIBILITY: "cluster-local"} if dark else {}),
             "annotations": {
                 MODE: KSERVE.mode,
                 AUTOSCALER: _autoscaler(stable, candidate) or KSERVE.unscaled,
@@ -86,7 +86,7 @@ def service_of_its_own(endpoint: str, version: Version, words: Words = KSERVE) -
         **INFERENCE_SERVICE.head,
         "metadata": {
             "name": version.service(endpoint),
-            "labels": {_MANAGED_BY: FIELD_MANAGER, VISIBILITY: "cluster-local"},
+            "labels": {**OURS, VISIBILITY: "cluster-local"},
             "annotations": {MODE: words.mode, AUTOSCALER: _autoscaler(version) or words.unscaled},
         },
         "spec": {"predictor": {**version.predictor, **version.scaling}},
@@ -114,16 +114,16 @@ def knative_service(
         **INFERENCE_SERVICE.head,
         "metadata": {
             "name": endpoint,
-            "labels": {_MANAGED_BY: FIELD_MANAGER} | ({KNATIVE_VISIBILITY: "cluster-local"} if dark else {}),
+            "labels": OURS | ({KNATIVE_VISIBILITY: "cluster-local"} if dark else {}),
             "annotations": {MODE: KNATIVE},
         },
         "spec": {"predictor": {**predictor, "containers": [container], "annotations": annotations, **scaling, **share}},
     }
 
 
-def is_ours(service: Mapping[str, Any]) -> bool:
-    """Whether an InferenceService was made by this suite."""
-    return bool((service["metadata"].get("labels") or {}).get(_MANAGED_BY) == FIELD_MANAGER)
+def is_ours(found: Mapping[str, Any]) -> bool:
+    """Whether an object was made by this suite."""
+    return OURS.items() <= (found["metadata"].get("labels") or {}).items()
 
 
 def versions_in(service: Mapping[str, Any]) -> tuple[Version | None, Version | None] | None:
@@ -155,7 +155,7 @@ def _autoscaler(stable: Version, candidate: Version | None = None) -> str | None
 
 def _canary(stable: Version, candidate: Version) -> dict[str, Any]:
     """A candidate's predictor beside a stable version: KServe allows it no more pods than that has."""
-    pods = min(int(stable.scaling["minReplicas"]), int(candidate.scaling["minReplicas"]))
+    pods = min(stable.min_pods, candidate.min_pods)
     return {"name": candidate.name, **candidate.predictor, "minReplicas": pods}
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.kubernetes import FIELD_MANAGER, Cluster
+from headway.components._shared.kubernetes import Cluster
 from headway.components._shared.kubernetes.kinds import DEPLOYMENT, VERTICAL_AUTOSCALER
+from headway.components.deployment.kserve.manifest import OURS
 from headway.components.deployment.kserve.version import CONTAINER, Version
 
 log = logging.getLogger("headway")
@@ -32,7 +33,7 @@ class Recommender:
         name = version.named(self._endpoint)
         manifest = {
             **VERTICAL_AUTOSCALER.head,
-            "metadata": {"name": self._endpoint, "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER}},
+            "metadata": {"name": self._endpoint, "labels": OURS},
             "spec": {
                 "targetRef": {"apiVersion": DEPLOYMENT.api_version, "kind": DEPLOYMENT.name, "name": name},
                 "updatePolicy": {"updateMode": "Off"},

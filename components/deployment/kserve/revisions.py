@@ -90,7 +90,7 @@ class Revisions(Watch):
         status, revision = self.status(), revision_of(deployment)
         if not revision == status.get("latestCreatedRevision") == status.get("latestReadyRevision"):
             return False
-        wanted = min(pods, int(version.scaling["minReplicas"]))
+        wanted = min(pods, version.min_pods)
         return int(deployment.get("status", {}).get("availableReplicas", 0)) >= wanted
 
     def _deployments(self) -> list[dict[str, Any]]:

@@ -42,6 +42,11 @@ class Version(Config):
     predictor: dict[str, Any]
     scaling: dict[str, Any]
 
+    @property
+    def min_pods(self) -> int:
+        """Pods that it has at least; 0 only on Knative."""
+        return int(self.scaling["minReplicas"])
+
     def same_as(self, other: Version) -> bool:
         """Whether it is the same model with the same settings."""
         return _without_address(self) == _without_address(other)

@@ -110,7 +110,7 @@ class Watch:
         """What its Deployment says of its pods, and if some are missing, why."""
         deployment = self.deployment(version) or {}
         ready = deployment.get("status", {}).get("readyReplicas", 0)
-        wanted = max(min(1, int(version.scaling["minReplicas"])), deployment.get("spec", {}).get("replicas", 1))
+        wanted = max(min(1, version.min_pods), deployment.get("spec", {}).get("replicas", 1))
         why = self.why(version) if ready < wanted else None
         return Running(
             model_digest=version.model_digest,

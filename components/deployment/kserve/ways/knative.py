@@ -34,7 +34,6 @@ from headway.components.deployment.kserve.ways.way import OfEndpoint
 
 log = logging.getLogger("headway")
 
-_LAG_S = 10.0
 _MADE_S = 5.0
 _MADE_PUBLIC_S = 20.0
 _LOCAL = ".svc."
@@ -133,7 +132,7 @@ class Knative(OfEndpoint):
                 self.change(self._manifest(stable, candidate))
             else:
                 self.cluster.apply(self._manifest(None, candidate))
-        self.watch.wait_ready(candidate, pods=self._pods(candidate))
+        self.watch.wait_ready(candidate, pods=candidate.min_pods)
         if stable:  # one that is taken up may have some already
             self._wait_traffic(stable, candidate, int(self._predictor().get(_PERCENT, 100)))
 
@@ -141,9 +140,6 @@ class Knative(OfEndpoint):
         """Waits until callers get it so."""
         self._change(candidate, weight, back=weight == 0)
         self._wait_traffic(stable, candidate, weight)
-        if candidate.model_digest == stable.model_digest:
-            time.sleep(max(_LAG_S, self.settings.drain_s))  # their answers do not tell them apart
-            weight = 100
         self.observe(self.entrance(), stable, candidate, weight)
 
     def let_go(self, stable: Version, candidate: Version) -> None:  # noqa: ARG002 - Knative knows who gets the rest
@@ -153,11 +149,11 @@ class Knative(OfEndpoint):
     def promote(self, stable: Version | None, candidate: Version) -> None:
         """Without a percentage the newest revision has everything; Knative ends the pods of the one before it."""
         self.change(knative_service(self.endpoint, candidate))
-        self.watch.wait_ready(candidate, pods=self._pods(candidate))
+        self.watch.wait_ready(candidate, pods=candidate.min_pods)
         self._wait_rolled_out(candidate)
         # KServe tells the address later than the rest, and a first version had another one. A cluster may have no more.
         routes.until(lambda: bool(self._url()) and _LOCAL not in self._url(), 0 if stable else _MADE_PUBLIC_S)
-        self.observe(self.entrance(), stable or candidate, candidate, 100)
+        self.observe(self.entrance(), candidate, candidate, 100)
 
     def withdraw(self, stable: Version | None, candidate: Version) -> None:
         """First the traffic; then the stable version as a new revision, which takes over once it is ready."""
@@ -181,7 +177,7 @@ class Knative(OfEndpoint):
             made = routes.until(lambda: self.watch.deployment(candidate) is not None, _MADE_S)
             self._change(stable, 0 if made else None, back=True)
         self._come_back(stable)
-        self.observe(self.entrance(), candidate, stable, 100)
+        self.observe(self.entrance(), stable, stable, 100)
 
     def remove(self, versions: Sequence[Version]) -> None:
         """The service with all its revisions."""
@@ -192,13 +188,16 @@ class Knative(OfEndpoint):
     def _wake(self, stable: Version) -> None:
         """A version without any traffic has lost its pods by and by; requests would wait until it has some again."""
         address = self.watch.address(stable)
-        answers = lambda: routes.answering(address, self.endpoint) == stable.model_digest  # noqa: E731
+
+        def answers() -> bool:
+            return routes.answering(address, self.endpoint) == stable.model_digest
+
         if not routes.until(answers, self.watch.serving.start_timeout_s):
             log.warning(f"{stable.name} does not answer, and gets the traffic back all the same")
 
     def _come_back(self, stable: Version) -> None:
         if _PERCENT in self._predictor():
-            self.watch.wait_ready(stable, pods=self._pods(stable))
+            self.watch.wait_ready(stable, pods=stable.min_pods)
             self._change(stable, None, back=True)
         self._wait_rolled_out(stable)
 
@@ -218,9 +217,6 @@ class Knative(OfEndpoint):
                 raise
             log.warning(f"the traffic goes back all the same, and what somebody has changed goes: {error.message}")
             self.change(manifest, force=True)
-
-    def _pods(self, version: Version) -> int:
-        return int(version.scaling["minReplicas"])
 
     def _predictor(self) -> dict[str, Any]:
         service = self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}

@@ -13,12 +13,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.kubernetes import FIELD_MANAGER, bearing
+from headway.components._shared.kubernetes import bearing
 from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE, SERVICE
 from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve.capabilities import not_ours
 from headway.components.deployment.kserve.doors import door_to
-from headway.components.deployment.kserve.manifest import AUTOSCALER, KSERVE, KSERVE_0_15, service_of_its_own
+from headway.components.deployment.kserve.manifest import (
+    AUTOSCALER,
+    KSERVE,
+    KSERVE_0_15,
+    OURS,
+    is_ours,
+    service_of_its_own,
+)
 from headway.components.deployment.kserve.rules import check, storage_uri_of
 from headway.components.deployment.kserve.version import Version, version_in
 from headway.components.deployment.kserve.ways.way import OfEndpoint
@@ -26,8 +33,6 @@ from headway.components.deployment.kserve.ways.way import OfEndpoint
 log = logging.getLogger("headway")
 
 _SERVES = "headway/version"
-_MANAGED_BY = "app.kubernetes.io/managed-by"
-_LAG_S = 10.0
 
 
 class TwoServices(OfEndpoint):
@@ -81,7 +86,7 @@ class TwoServices(OfEndpoint):
     def check(self, stable: Version | None, candidate: Version) -> None:
         """By KServe's rules and by a dry run."""
         found = self._entrance()
-        if stable is None and found and (found["metadata"].get("labels") or {}).get(_MANAGED_BY) != FIELD_MANAGER:
+        if stable is None and found and not is_ours(found):
             raise not_ours("a Service", self.endpoint)
         manifest = self._manifest(candidate)
         check(manifest)
@@ -99,7 +104,7 @@ class TwoServices(OfEndpoint):
         if not self.runs(candidate):
             self.watch.wait_gone(candidate)  # one of that name may still be going
             self.cluster.apply(self._manifest(candidate))
-        self.watch.wait_ready(candidate, pods=int(candidate.scaling["minReplicas"]), dark=True)
+        self.watch.wait_ready(candidate, pods=candidate.min_pods, dark=True)
 
     def shift(self, stable: Version, candidate: Version, weight: int) -> None:
         """Everything or nothing.
@@ -116,9 +121,7 @@ class TwoServices(OfEndpoint):
             )
         one, other = (candidate, stable) if weight else (stable, candidate)
         self._pick(one)
-        if one.model_digest == other.model_digest:
-            time.sleep(max(_LAG_S, self.settings.drain_s))  # their answers do not tell them apart
-        self._observe(one)
+        self.observe(self.entrance(), other, one, 100)
 
     def let_go(self, stable: Version, candidate: Version) -> None:  # noqa: ARG002 - the selector names one of them
         """Picks the stable version."""
@@ -177,7 +180,7 @@ class TwoServices(OfEndpoint):
             **SERVICE.head,
             "metadata": {
                 "name": self.endpoint,
-                "labels": {_MANAGED_BY: FIELD_MANAGER},
+                "labels": OURS,
                 "annotations": {_SERVES: version.name},
             },
             "spec": {"selector": made["spec"]["selector"], "ports": [port]},

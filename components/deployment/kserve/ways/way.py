@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -10,6 +11,8 @@ from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve import routes
 from headway.components.deployment.kserve.version import Version
 from headway.components.deployment.kserve.watch import Watch
+
+_LAG_S = 10.0
 
 
 class Way(Protocol):
@@ -104,7 +107,13 @@ class OfEndpoint:
         self.cluster.apply(same, yielding=yielding, force=force)
 
     def observe(self, entrance: Address, stable: Version, candidate: Version, weight: int) -> None:
-        """Waits until callers get the answers of a split, as `routes.observe` does."""
+        """Waits until callers get the answers of a split, as `routes.observe` does.
+
+        Two versions of one model cannot be told apart by their answers: gateways get the time that they may need.
+        """
+        if candidate.name != stable.name and candidate.model_digest == stable.model_digest:
+            time.sleep(max(_LAG_S, self.settings.drain_s))
+            weight = 100
         routes.observe(
             entrance,
             self.endpoint,

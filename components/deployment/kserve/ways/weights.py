@@ -33,7 +33,6 @@ from headway.components.deployment.kserve.ways.way import OfEndpoint
 log = logging.getLogger("headway")
 
 _SPLIT_PROVEN_S = 20.0
-_LAG_S = 10.0
 _STABLE = ".spec.predictor"
 
 
@@ -129,7 +128,7 @@ class Weights(OfEndpoint):
             self.watch.wait_gone(stable)
         elif not routes.until(lambda: self._route() is not None, self.settings.observe_timeout_s):
             raise self._unsplit(candidate)
-        self.watch.wait_ready(candidate, pods=int(candidate.scaling["minReplicas"]))
+        self.watch.wait_ready(candidate, pods=candidate.min_pods)
         self._wait_weight(candidate, candidate, 100)
 
     def withdraw(self, stable: Version | None, candidate: Version) -> None:
@@ -219,7 +218,4 @@ class Weights(OfEndpoint):
                 value=self.endpoint,
                 remedy="Look at the events of the service and at KServe's controller.",
             )
-        if candidate.name != stable.name and candidate.model_digest == stable.model_digest:
-            time.sleep(max(_LAG_S, self.settings.drain_s))  # their answers do not tell them apart
-            weight = 100
         self.observe(self.entrance(), stable, candidate, weight)
