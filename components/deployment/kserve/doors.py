@@ -43,7 +43,7 @@ def _leads(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether a route that is there leads from the same host, at the same gateway; the server fills in the rest."""
     spec, asked = found["spec"], wanted["spec"]
     parents = [{key: parent.get(key) for key in ("namespace", "name")} for parent in spec.get("parentRefs") or ()]
-    return spec.get("hostnames") == asked["hostnames"] and parents == asked["parentRefs"]
+    return (spec.get("hostnames"), parents) == (asked["hostnames"], asked["parentRefs"])
 
 
 def _route(parent: str, host: str, service: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
