@@ -8,5 +8,5 @@ packages = [f"headway.{root}{suffix}" for root in ROOTS for suffix in ["", *(f".
 setup(
     packages=packages,
     package_dir={f"headway.{root}": root for root in ROOTS},
-    package_data={"": ["*.css", "*.md", "py.typed"], "headway.pipelines": ["demos/*/*"]},
+    package_data={"": ["*.css", "*.md", "py.typed", "schema.json"], "headway.pipelines": ["demos/*/*"]},
 )

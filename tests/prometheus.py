@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ needs_prometheus = pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="prometheus is not on PATH (Debian package prometheus)"
 )
 
+FILES = {"job_name": "tests", "file_sd_configs": [{"files": ["targets.json"], "refresh_interval": "1s"}]}
 # Of the account `reader` with the password `secret`.
 _ACCOUNTS = 'basic_auth_users: {reader: "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"}\n'
 
@@ -56,16 +57,22 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, *, accounts: bool = False) -> Iterator[Prometheus]:
-    """Starts a server that scrapes five times a second."""
+def prometheus(folder: Path, *, accounts: bool = False, job: Mapping[str, object] = FILES) -> Iterator[Prometheus]:
+    """Starts a server that scrapes five times a second.
+
+    Args:
+        folder: For its files.
+        accounts: Whether it wants a password.
+        job: How it finds what it scrapes; by default `scrape` says so.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = Prometheus(folder, port)
-    job = "{job_name: tests, file_sd_configs: [{files: [targets.json], refresh_interval: 1s}]}"
     config = folder / "prometheus.yml"
-    config.write_text(f"global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\nscrape_configs: [{job}]\n")
+    often = {"scrape_interval": "200ms", "scrape_timeout": "200ms"}
+    config.write_text(json.dumps({"global": often, "scrape_configs": [job]}))
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
     command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
     if accounts:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from headway.components._shared.config import parse
@@ -33,7 +35,9 @@ STUDY = {"trials": 8, "parallel": 2, "sampler": "random", "objective": "roc_auc"
 class Steps:
     """The steps before tune_model and tune_model itself, in one pod of a namespace."""
 
-    def __init__(self, kube: Kube, namespace: str, s3: S3, study: dict[str, Any], engine: str = "auto") -> None:
+    def __init__(
+        self, kube: Kube, namespace: str, s3: S3, study: dict[str, Any], engine: str = "auto", **given: Any
+    ) -> None:
         self.kube, self.namespace = kube, namespace
         self.state = f"s3://{BUCKET}/{namespace}"
         kube.kubectl("create", "configmap", "churn", "-n", namespace, f"--from-file={CHURN / 'churn.csv.gz'}")
@@ -60,6 +64,7 @@ class Steps:
                     "study": study,
                     "engine": engine,
                     "state_uri": self.state,
+                    **given,
                 },
             ),
         }
@@ -178,6 +183,41 @@ def test_without_rights_auto_tunes_in_the_step_and_says_why(katib: Kube, katib_n
     assert result is not None, log[-4000:]
     assert result.engine == "local"
     assert "engine local: Katib cannot be used" in log
+
+
+def test_the_first_trial_that_reaches_the_goal_ends_the_search(katib: Kube, katib_namespace: str, s3: S3) -> None:
+    """Which the baseline cannot: it learns next to nothing, so that it predicts every customer alike."""
+    churned = pl.read_csv(CHURN / "churn.csv.gz")["churned"].drop_nulls().mean()
+    assert isinstance(churned, float)
+    nothing_learnt = -churned * math.log(churned) - (1 - churned) * math.log(1 - churned)
+    goal = 0.98 * nothing_learnt
+    bind_role(katib, katib_namespace, "tuner")
+    study = {**STUDY, "trials": 40, "objective": "log_loss", "goal": goal, "early_stopping": "none"}
+    steps = Steps(katib, katib_namespace, s3, study, "katib", params={"max_iter": 20, "learning_rate": 1e-6})
+    steps.start("steps", "tuner")
+    result, log = steps.finish("steps")
+    assert result is not None, log[-4000:]
+    values = [trial.value for trial in result.trials if trial.value is not None]
+    assert values[-1] <= goal < min(values[:-1])
+    assert f"ended at the goal {goal:g}" in result.reason
+    assert len(result.trials) < 10
+    assert not left(katib, katib_namespace, but="steps")
+
+
+def test_a_search_in_which_too_many_trials_fail_is_given_up_with_their_cause(
+    katib: Kube, katib_namespace: str, s3: S3
+) -> None:
+    bind_role(katib, katib_namespace, "tuner")
+    space = {"l2_regularization": {"type": "double", "min": -2, "max": -1}}
+    study = {**STUDY, "trials": 12, "max_failed_share": 0.25}
+    steps = Steps(katib, katib_namespace, s3, study, "katib", search_space=space)
+    steps.start("steps", "tuner")
+    result, log = steps.finish("steps")
+    assert result is None
+    assert "tuning.too_many_failed" in log
+    assert "4 of the first 5 trials failed" in log
+    assert "l2_regularization" in log.partition("tuning.too_many_failed")[2]
+    _wait(lambda: not left(katib, katib_namespace, but="steps"), 60)
 
 
 def test_a_run_that_is_deleted_takes_its_search_with_it(katib: Kube, katib_namespace: str, s3: S3) -> None:

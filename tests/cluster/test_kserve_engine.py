@@ -228,6 +228,16 @@ TWO_SERVICES = pytest.mark.parametrize("place", ["0.19"], indirect=True)
 
 
 @WEIGHTS
+def test_scaling_by_keda_is_refused_where_there_is_none_before_anything_starts(place, models):
+    keda = {"kind": "keda", "server": "http://prometheus:9090", "query": "sum(x)", "target": 5}
+    engine = place.engine(max_replicas=3, autoscaling=keda)
+    with engine.deploying(), pytest.raises(HeadwayError) as error:
+        engine.start(place.release(models[0]))
+    assert (error.value.code, "no KEDA" in error.value.message) == ("deployment.cannot_scale", True)
+    assert place.is_empty()
+
+
+@WEIGHTS
 def test_somebody_elses_change_is_reported_and_not_overwritten(served, models):
     edit = '{"spec": {"predictor": {"maxReplicas": 7}}}'
     kind = "inferenceservices.serving.kserve.io"

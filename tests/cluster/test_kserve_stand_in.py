@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 
+from tests.cluster.kserve import schema
 from tests.cluster.kserve.releases import LABEL
 from tests.cluster.load import ask, steady_load
 from tests.cluster.versions import RUNTIME, predictor, service
@@ -303,6 +304,12 @@ def test_an_autoscaler_is_made_for_both_and_the_canarys_is_left_behind(there):
     there.apply(service(stable))
     wait_until(lambda: len(there.get("deployments")) == 1)
     wait_until(lambda: [h["metadata"]["name"] for h in there.get("hpa")] == [f"churn-{NEW}-predictor"])
+
+
+@pytest.mark.core
+def test_manifests_are_checked_by_the_schema_that_the_cluster_has(there):
+    kind = json.loads(there.kube.kubectl("get", "crd", "inferenceservices.serving.kserve.io", "-o", "json"))
+    assert json.loads(schema.WRITTEN.read_text()) == schema.part(kind), "python -m tests.cluster.kserve.schema"
 
 
 def test_without_keda_its_autoscaling_leaves_a_service_without_a_route(there):

@@ -29,7 +29,7 @@ from headway.components.deployment.kserve.manifest import (
     versions_in,
 )
 from headway.components.deployment.kserve.reasons import Evidence, reason
-from headway.components.deployment.kserve.rules import broken_rules, check, storage_uri_of
+from headway.components.deployment.kserve.rules import against_schema, broken_rules, check, storage_uri_of
 from headway.components.deployment.kserve.storage import require_whole, storage_uri
 from headway.components.deployment.kserve.version import elsewhere, version_of
 from headway.components.deployment.kserve.watch import metrics_of
@@ -157,8 +157,7 @@ def test_scaling_is_written_as_kserve_wants_it():
     hpa = inference_service("flights", version(max_replicas=5, autoscaling={"metric": "memory"}))
     assert hpa["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "hpa"
     assert hpa["spec"]["predictor"]["scaleMetric"] == "memory"
-    query = {"kind": "keda", "server": "http://prometheus:9090", "query": "sum(x)", "target": 0.25}
-    keda = version(max_replicas=5, autoscaling=query)
+    keda = version(max_replicas=5, autoscaling=BY_KEDA)
     metric = inference_service("flights", keda)["spec"]["predictor"]["autoScaling"]["metrics"][0]["external"]
     assert metric["target"] == {"type": "Value", "value": "0.25"}
     while_a_canary_runs = inference_service("flights", keda, version(B), 10)
@@ -331,6 +330,46 @@ def test_a_toleration_that_kubernetes_would_refuse_is_refused_before_anything_is
     assert said in str(error.value)
     spot = {"key": "spot", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30}
     assert version(tolerations=[spot]).predictor["tolerations"] == [spot]
+
+
+EVERYTHING = {
+    "storage_secret": "store",
+    "image_pull_secrets": ["registry"],
+    "node_selector": {"pool": "spot"},
+    "tolerations": [{"key": "spot", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30}],
+    "priority_class": "high",
+    "logger": {"url": "http://log.models"},
+}
+BY_KEDA = {"kind": "keda", "server": "http://prometheus:9090", "query": "sum(x)", "target": 0.25}
+
+
+def test_whatever_is_asked_for_fits_the_schema_of_kserve():
+    plain, full = version(), version(B, **EVERYTHING)
+    keda = version(max_replicas=5, autoscaling=BY_KEDA)
+    hpa = version(max_replicas=5, autoscaling={"metric": "memory"})
+    made = [inference_service("flights", *pair, 50) for pair in itertools.permutations((plain, full, keda, hpa), 2)]
+    made += [inference_service("flights", each, dark=True) for each in (plain, full, keda, hpa)]
+    made += [service_of_its_own("flights", each, KSERVE_0_15) for each in (plain, full, keda, hpa)]
+    made += [knative_service("flights", version(min_replicas=0, **BY_REQUESTS), percent) for percent in (None, 25)]
+    assert [against_schema(each) for each in made] == [None] * len(made)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s: s["spec"].update(canaries=[]), "spec must not contain {'canaries'}"),
+        (lambda s: s["spec"]["predictor"].update(minReplicas="2"), "spec.predictor.minReplicas must be integer"),
+        (lambda s: s["spec"]["predictor"]["containers"][0].pop("name"), "containers[0] must contain ['name']"),
+        (lambda s: s["spec"]["predictor"]["containers"][0]["startupProbe"].update(period=2), "startupProbe must not"),
+        (lambda s: s["spec"]["canary"][0]["predictor"].update(nodeSelector={"a": 1}), "nodeSelector.a must be string"),
+    ],
+)
+def test_what_the_schema_of_kserve_does_not_know_is_refused_before_it_is_sent(change, said):
+    service = json.loads(json.dumps(inference_service("flights", version(), version(B), 50)))
+    change(service)
+    with pytest.raises(HeadwayError) as error:
+        check(service)
+    assert (error.value.code, said in error.value.message) == ("deployment.manifest_refused", True), error.value.message
 
 
 BY_REQUESTS = {"autoscaling": {"kind": "knative", "metric": "concurrency", "target": 8}, "max_replicas": 4}

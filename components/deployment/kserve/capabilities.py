@@ -7,7 +7,13 @@ from typing import Any
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster
-from headway.components._shared.kubernetes.kinds import HTTP_ROUTE, INFERENCE_SERVICE, KNATIVE_SERVICE, Kind
+from headway.components._shared.kubernetes.kinds import (
+    HTTP_ROUTE,
+    INFERENCE_SERVICE,
+    KNATIVE_SERVICE,
+    SCALED_OBJECT,
+    Kind,
+)
 from headway.components.deployment.kserve.config import KServe, Traffic, WayName
 from headway.components.deployment.kserve.manifest import inference_service
 from headway.components.deployment.kserve.version import Version, elsewhere
@@ -116,6 +122,17 @@ def check_scaling(way: Traffic, settings: KServe, endpoint: str) -> None:
         raise _cannot_scale(endpoint, "autoscaling by hpa or keda is not for Knative, which scales pods itself")
     if way in ("weights", "two_services") and settings.needs_knative:
         raise _cannot_scale(endpoint, "min_replicas 0 and autoscaling by knative need Knative to move the traffic")
+
+
+def check_autoscaler(cluster: Cluster, settings: KServe, endpoint: str) -> None:
+    """Whether the cluster has KEDA where that is to scale the pods: without it KServe gives a service no route at all.
+
+    Raises:
+        HeadwayError: `deployment.cannot_scale`.
+    """
+    by_keda = settings.autoscaling is not None and settings.autoscaling.kind == "keda"
+    if by_keda and not _known(cluster, SCALED_OBJECT, endpoint)[0]:
+        raise _cannot_scale(endpoint, "the cluster has no KEDA")
 
 
 def _cannot_scale(endpoint: str, why: str) -> HeadwayError:

@@ -1,9 +1,12 @@
-"""What KServe's webhook would refuse, found before anything is sent, in words that name the cure."""
+"""What KServe's schema or its webhook would refuse, found before anything is sent, in words that name the cure."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from headway.components._shared.errors import HeadwayError, raise_together
@@ -14,14 +17,38 @@ _CLASSES = ("hpa", "keda", "external", "none")
 
 
 def check(manifest: Mapping[str, Any]) -> None:
-    """Checks an InferenceService by the rules of the webhook and of the names that KServe makes of it.
+    """Checks an InferenceService by its schema, the rules of the webhook and of the names that KServe makes of it.
 
-    The rules are those of `inference_service_validation.go` of KServe 0.21, as far as our manifests can touch them.
+    `schema.json` and the rules (of `inference_service_validation.go`) are those of KServe 0.21, as far as our manifests
+    can touch them.
 
     Raises:
         HeadwayError: `deployment.manifest_refused`, with every rule that is broken.
     """
-    raise_together("deployment.manifest_refused", [_fault(what) for what in broken_rules(manifest)])
+    unfit = against_schema(manifest)
+    broken = [unfit] if unfit else broken_rules(manifest)
+    raise_together("deployment.manifest_refused", [_fault(what) for what in broken])
+
+
+def against_schema(manifest: Mapping[str, Any]) -> str | None:
+    """The first field of a manifest that KServe's schema does not know or wants otherwise; None if there is none."""
+    import fastjsonschema
+
+    try:
+        _schema()(manifest)
+    except fastjsonschema.JsonSchemaValueException as error:
+        return str(error.message).removeprefix("data.")
+    return None
+
+
+@cache
+def _schema() -> Callable[[Mapping[str, Any]], object]:
+    """The schema, compiled."""
+    import fastjsonschema
+
+    schema = json.loads(Path(__file__).with_name("schema.json").read_text())
+    compiled: Callable[[Mapping[str, Any]], object] = fastjsonschema.compile(schema)
+    return compiled
 
 
 def broken_rules(manifest: Mapping[str, Any]) -> Iterator[str]:

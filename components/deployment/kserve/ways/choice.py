@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 from headway.components._shared.errors import HeadwayError
-from headway.components.deployment.kserve.capabilities import check_scaling, choose, look
+from headway.components.deployment.kserve.capabilities import check_autoscaler, check_scaling, choose, look
 from headway.components.deployment.kserve.config import WayName
 from headway.components.deployment.kserve.lease import EndpointLease, Record
 from headway.components.deployment.kserve.version import Version
@@ -53,6 +53,7 @@ def with_way(record: Record, candidate: Version, watch: Watch) -> Record:
         HeadwayError: `deployment.cannot_split`: weights are asked for, and would not work; `deployment.cannot_scale`.
     """
     asked, endpoint = watch.settings.traffic, watch.endpoint
+    check_autoscaler(watch.cluster, watch.settings, endpoint)
     if record.stable is None:
         way, why = choose(look(watch.cluster, endpoint, candidate), watch.settings, record.unsplit, endpoint)
         return record.model_copy(update={"way": way, "way_reason": why})

@@ -1,0 +1,85 @@
+"""Rollouts judged by what callers get in a cluster, by a real Prometheus that finds the pods as it does anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headway.components._shared.artifacts import read_manifest
+from headway.components.deployment.golden import Golden
+from headway.components.deployment.record import Deployment
+from tests.cluster.katib import kubeconfig_for
+from tests.cluster.kserve_home import Home
+from tests.deployment_samples import Delivery, Load, flights
+from tests.prometheus import Prometheus, needs_prometheus, prometheus
+from tests.rollout_cases import failed
+
+pytestmark = [pytest.mark.timeout(900), needs_prometheus]
+
+ROWS = 20
+
+
+@pytest.fixture
+def server(home: Home, tmp_path: Path) -> Iterator[Prometheus]:
+    """Scrapes the model servers of the namespace, with the labels `namespace` and `pod`."""
+    place = home.place
+    access = str(kubeconfig_for(place.kube, place.namespace, tmp_path))
+    told = {"port": "__meta_kubernetes_pod_container_port_number", "pod": "__meta_kubernetes_pod_name"}
+    job = {
+        "job_name": "models",
+        "kubernetes_sd_configs": [
+            {"role": "pod", "kubeconfig_file": access, "namespaces": {"names": [place.namespace]}}
+        ],
+        "relabel_configs": [
+            {"source_labels": [told["port"]], "regex": "8080", "action": "keep"},
+            {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
+            {"source_labels": [told["pod"]], "target_label": "pod"},
+        ],
+    }
+    with prometheus(tmp_path / "prometheus", job=job) as running:
+        yield running
+
+
+def delivery(home: Home, server: Prometheus, **serving: Any) -> Delivery:
+    """The other model, which is to have half of the traffic and be judged by it."""
+    metrics = [{"kind": "errors", "limit": 0.1}, {"kind": "latency", "above_s": 10, "limit": 0.1}]
+    asked = {"address": server.address, "interval": "0.5s", "query_offset": "0.5s", "metrics": metrics}
+    analysis = {"prometheus": asked, "max_duration": "2m", "min_requests": 50}
+    return home.delivery(home.second, {"set_weight": 50}, {"analysis": analysis}, serving=serving)
+
+
+def callers(made: Delivery, deployment: Deployment) -> Load:
+    """Callers who ask for twenty rows at once."""
+    rows = flights(ROWS)
+    body = Golden(rows.with_columns(prediction=rows["late"]), read_manifest(made.model)).request()
+    assert deployment.endpoint
+    return Load(deployment.endpoint, body, headers=deployment.headers, pause_s=0.1)
+
+
+def test_a_candidate_whose_callers_get_what_they_got_before_takes_the_traffic(home: Home, server: Prometheus) -> None:
+    first, second = home.delivery(home.first), delivery(home, server)
+    with callers(first, first.deploy()) as load:
+        after = second.deploy()
+    assert load.failures == []
+    assert after.outcome == "deployed"
+    checks = {check.check: check for check in after.checks}
+    errors = checks["analysis at 50 %: errors"]
+    assert errors.passed
+    assert checks["analysis at 50 %: latency"].passed
+    assert min(errors.measured["requests"], errors.measured["stable_requests"]) >= 50
+    assert errors.measured["candidate"] == errors.measured["stable"] == 0
+
+
+def test_a_candidate_that_refuses_what_callers_send_is_found_out_and_rolled_back(
+    home: Home, server: Prometheus
+) -> None:
+    first, second = home.delivery(home.first), delivery(home, server, max_rows=ROWS - 1)
+    with callers(first, first.deploy()) as load:
+        error = failed(second)
+    assert error.code == "deployment.analysis_failed"
+    assert "(analysis at 50 %). errors: +" in error.message
+    assert set(load.failures) == {"413"}
+    assert set(load.digests[-5:]) == {first.digest}
