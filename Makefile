@@ -36,7 +36,7 @@ test-images: .venv/dev ## Builds the images and starts every component in its ow
 	$(RUN)/python -m pytest tests/cluster/test_images.py tests/cluster/test_steps.py
 
 test-cluster: .venv/dev ## The most telling tests in a cluster: KUBECONFIG's, or the test cluster beside the checkout
-	$(RUN)/python -m pytest tests/cluster -m "core and not slow" --durations=20
+	$(RUN)/python -m pytest tests/cluster -m core --durations=20
 
 test-cluster-full: .venv/dev ## All tests of images and in a cluster
 	$(RUN)/python -m pytest tests/cluster

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from headway.components._shared.datasets import Dataset
 from headway.components._shared.profiles import Profile
 from headway.components._shared.profiles.columns import ColumnProfile
+from headway.components._shared.profiles.comparisons import common_edges, counts_between
 from headway.components._shared.reports import (
     Block,
     Page,
@@ -25,6 +26,7 @@ from headway.components._shared.reports import (
     text,
 )
 from headway.components._shared.reports.formats import counted
+from headway.components._shared.statistics.homogeneity import said
 from headway.components._shared.times import format_time
 from headway.components.validation.config import Checks
 from headway.components.validation.expectations import FEWEST
@@ -32,7 +34,6 @@ from headway.components.validation.findings import Finding
 from headway.components.validation.infer_report import expectations
 from headway.components.validation.judge import Validation
 from headway.components.validation.score import FORMULA, PastScore
-from headway.components.validation.shift import common_edges, counts_between, said
 from headway.components.validation.sparklines import sparkline
 from headway.components.validation.timeliness import Timeline, span, time_column, words_for
 

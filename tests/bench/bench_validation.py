@@ -163,7 +163,7 @@ def bare(folder: Path) -> Callable[[], dict[str, float]]:
 
 
 def _psis(seen: Any, groups: Any, edges: Any, known: Any) -> dict[str, float]:
-    from headway.components.validation.shift import psi
+    from headway.components._shared.statistics.homogeneity import psi
 
     values = {}
     reference = {column["name"]: column for column in known["columns"]}

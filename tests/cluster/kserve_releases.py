@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from headway.components._shared.config import parse
 from headway.components._shared.endpoints.inference import DIGEST_HEADER
@@ -23,7 +25,14 @@ from tests.deployment_samples import Delivery
 
 NAME = "flights"
 ASK = f"/v2/models/{NAME}/ready"
+WAYS = {"weights": "0.21", "two_services": "0.19", "knative": "0.19-knative"}
 SMALL = {"cpu": "100m", "memory": "600Mi"}
+
+
+def on_each_way(*, core: Sequence[str]) -> pytest.MarkDecorator:
+    """Gives a test the fixture `place` once for each way that traffic can move; some of them are core tests."""
+    each = [pytest.param(plays, id=way, marks=pytest.mark.core if way in core else ()) for way, plays in WAYS.items()]
+    return pytest.mark.parametrize("place", each, indirect=True)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from headway.components._shared.endpoints.inference import DIGEST_HEADER
 from headway.components._shared.errors import HeadwayError
 from tests.cluster.katib import environment, kubeconfig_for
-from tests.cluster.kserve_releases import NAME, Place, prepare
+from tests.cluster.kserve_releases import NAME, WAYS, Place, on_each_way, prepare
 from tests.cluster.load import steady_load
 from tests.cluster.s3 import BUCKET
 from tests.deployment_samples import train_sample
@@ -23,10 +23,7 @@ def models(tmp_path_factory):
     return [train_sample(folder / f"depth-{depth}", depth=depth) for depth in (3, 2, 4)]
 
 
-KNATIVE = pytest.param("0.19-knative", marks=pytest.mark.slow)
-
-
-@pytest.fixture(params=["0.21", "0.19", KNATIVE], ids=["weights", "two_services", "knative"])
+@pytest.fixture(params=WAYS.values(), ids=WAYS)
 def place(request, cluster, kserve, namespace, s3, tmp_path, monkeypatch):
     if request.param.endswith("knative"):
         request.getfixturevalue("knative")
@@ -69,7 +66,7 @@ def whole(place):
     return found == {"Deployment": 1, "InferenceService": 1, "Service": 1 if way == "weights" else 2}
 
 
-@pytest.mark.core
+@on_each_way(core=("weights", "two_services"))
 def test_models_come_and_go_and_no_caller_notices(place, models):
     first, second, third = (place.release(model) for model in models)
     engine = place.engine()
@@ -111,7 +108,7 @@ def uids(place, release):
     return {p["metadata"]["uid"] for p in of_it}
 
 
-@pytest.mark.core
+@on_each_way(core=("weights",))
 def test_a_candidate_that_cannot_start_is_withdrawn_with_the_class_of_its_reason(served, models):
     good = served.release(models[1])
     with steady_load(*served.caller()) as load:

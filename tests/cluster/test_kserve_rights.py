@@ -9,7 +9,7 @@ import yaml
 
 from headway.components._shared.errors import HeadwayError
 from tests.cluster.katib import bind_role, environment, kubeconfig_for
-from tests.cluster.kserve_releases import Place, prepare
+from tests.cluster.kserve_releases import WAYS, Place, on_each_way, prepare
 from tests.cluster.s3 import BUCKET
 from tests.deployment_samples import train_sample
 
@@ -24,10 +24,7 @@ RIGHTS = [
 ]
 
 
-KNATIVE = pytest.param("0.19-knative", marks=pytest.mark.slow)
-
-
-@pytest.fixture(params=["0.21", "0.19", KNATIVE], ids=["weights", "two_services", "knative"])
+@pytest.fixture(params=WAYS.values(), ids=WAYS)
 def place(request, cluster, kserve, namespace, s3, tmp_path, monkeypatch):
     if request.param.endswith("knative"):
         request.getfixturevalue("knative")
@@ -66,7 +63,8 @@ def why_not(place, release):
     raise AssertionError("nothing was missing")
 
 
-@pytest.mark.core
+# Two services need every right that weights need.
+@on_each_way(core=("two_services",))
 def test_the_role_is_enough_for_a_rollout_and_for_a_candidate_that_cannot_start(place, models, monkeypatch):
     act_as(place, monkeypatch, "deployer")
     first, second = (place.release(model) for model in models)

@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headway.components._shared.profiles import Profile, profile_of
+from headway.components._shared.profiles.comparisons import binned
 from headway.components._shared.schemas import Column, Schema
+from headway.components._shared.statistics.homogeneity import benjamini_hochberg, homogeneity, psi
 from headway.components.validation.config import Checks
 from headway.components.validation.findings import Finding
 from headway.components.validation.score import quality_score
-from headway.components.validation.shift import benjamini_hochberg, binned, compare, drafts, homogeneity, psi
+from headway.components.validation.shift import compare, drafts
 
 COLUMNS = ["a", "b", "c"]
 
