@@ -22,7 +22,6 @@ needs_prometheus = pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="prometheus is not on PATH (Debian package prometheus)"
 )
 
-FILES = {"job_name": "tests", "file_sd_configs": [{"files": ["targets.json"], "refresh_interval": "1s"}]}
 # Of the account `reader` with the password `secret`.
 _ACCOUNTS = 'basic_auth_users: {reader: "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"}\n'
 
@@ -41,11 +40,19 @@ class Prometheus:
 
     def scrape(self, *addresses: str) -> None:
         """Scrapes these and no others from now on; returns once each was scraped."""
-        aside = self._targets.with_suffix(".aside")
-        aside.write_text(json.dumps([{"targets": [address.removeprefix("http://") for address in addresses]}]))
-        aside.replace(self._targets)
+        self.find({address: {} for address in addresses})
         for address in addresses:
             self._wait_for(f'up{{instance="{address.removeprefix("http://")}"}} == 1')
+
+    def find(self, targets: Mapping[str, Mapping[str, str]]) -> None:
+        """Tells it what there is to scrape, as service discovery does: addresses and the labels of each."""
+        told = [
+            {"targets": [address.removeprefix("http://")], "labels": dict(labels)}
+            for address, labels in targets.items()
+        ]
+        aside = self._targets.with_suffix(".aside")
+        aside.write_text(json.dumps(told))
+        aside.replace(self._targets)
 
     def _wait_for(self, query: str) -> None:
         url = f"{self.address}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
@@ -57,22 +64,16 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, *, accounts: bool = False, job: Mapping[str, object] = FILES) -> Iterator[Prometheus]:
-    """Starts a server that scrapes five times a second.
-
-    Args:
-        folder: For its files.
-        accounts: Whether it wants a password.
-        job: How it finds what it scrapes; by default `scrape` says so.
-    """
+def prometheus(folder: Path, *, accounts: bool = False) -> Iterator[Prometheus]:
+    """Starts a server that scrapes five times a second."""
     folder.mkdir(parents=True, exist_ok=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = Prometheus(folder, port)
+    job = "{job_name: tests, file_sd_configs: [{files: [targets.json], refresh_interval: 1s}]}"
     config = folder / "prometheus.yml"
-    often = {"scrape_interval": "200ms", "scrape_timeout": "200ms"}
-    config.write_text(json.dumps({"global": often, "scrape_configs": [job]}))
+    config.write_text(f"global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\nscrape_configs: [{job}]\n")
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
     command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
     if accounts:

@@ -1,7 +1,8 @@
-"""Rollouts judged by what callers get in a cluster, by a real Prometheus that finds the pods as it does anywhere."""
+"""Rollouts judged by what callers get in a cluster: pods behind the gateway, scraped by a real Prometheus."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import pytest
 from headway.components._shared.artifacts import read_manifest
 from headway.components.deployment.golden import Golden
 from headway.components.deployment.record import Deployment
-from tests.cluster.katib import kubeconfig_for
 from tests.cluster.kserve_home import Home
 from tests.deployment_samples import Delivery, Load, flights
 from tests.prometheus import Prometheus, needs_prometheus, prometheus
@@ -24,23 +24,28 @@ ROWS = 20
 
 @pytest.fixture
 def server(home: Home, tmp_path: Path) -> Iterator[Prometheus]:
-    """Scrapes the model servers of the namespace, with the labels `namespace` and `pod`."""
-    place = home.place
-    access = str(kubeconfig_for(place.kube, place.namespace, tmp_path))
-    told = {"port": "__meta_kubernetes_pod_container_port_number", "pod": "__meta_kubernetes_pod_name"}
-    job = {
-        "job_name": "models",
-        "kubernetes_sd_configs": [
-            {"role": "pod", "kubeconfig_file": access, "namespaces": {"names": [place.namespace]}}
-        ],
-        "relabel_configs": [
-            {"source_labels": [told["port"]], "regex": "8080", "action": "keep"},
-            {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
-            {"source_labels": [told["pod"]], "target_label": "pod"},
-        ],
-    }
-    with prometheus(tmp_path / "prometheus", job=job) as running:
+    """Scrapes the model servers of the namespace, with the labels `namespace` and `pod`.
+
+    Debian's Prometheus is built without its discovery of pods, so a thread tells it what that would find.
+    """
+    place, over = home.place, threading.Event()
+
+    def discover(running: Prometheus) -> None:
+        while not over.wait(0.5):
+            pods = [pod for pod in place.kube.get(place.namespace, "pods") if pod["status"].get("podIP")]
+            running.find(
+                {
+                    f"{pod['status']['podIP']}:8080": {"namespace": place.namespace, "pod": pod["metadata"]["name"]}
+                    for pod in pods
+                }
+            )
+
+    with prometheus(tmp_path / "prometheus") as running:
+        discovery = threading.Thread(target=discover, args=(running,))
+        discovery.start()
         yield running
+        over.set()
+        discovery.join()
 
 
 def delivery(home: Home, server: Prometheus, **serving: Any) -> Delivery:
