@@ -189,8 +189,8 @@ class Engine(Protocol):
     def why_failed(self, candidate: Deployed) -> HeadwayError | None:
         """What is wrong with a candidate by its processes or pods; None while nothing is, or what is may pass."""
 
-    def replicas(self, candidate: Deployed) -> frozenset[str]:
-        """Names of the processes or pods that a candidate consists of; one that was replaced has another name."""
+    def replicas(self, version: Deployed) -> frozenset[str]:
+        """Names of the processes or pods of candidate or stable version; one that was replaced has another name."""
 
     def names(self) -> list[str]:
         """Every endpoint of this place, not only this one."""

@@ -6,9 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -21,9 +19,8 @@ from tests.cluster.kserve.address import own_address
 from tests.cluster.kserve.api import Api
 from tests.cluster.kserve.gateway import running
 from tests.cluster.kserve.install import knative_kind
-from tests.cluster.kserve_home import Home
-from tests.cluster.kserve_releases import Place, claim
-from tests.cluster.kube import Kube
+from tests.cluster.kserve_home import Home, new_home
+from tests.cluster.kube import Kube, new_namespace
 from tests.cluster.s3 import S3, running_s3
 from tests.deployment_samples import train_sample
 
@@ -149,7 +146,7 @@ def s3(cluster: Kube) -> Iterator[S3]:
 @pytest.fixture
 def namespace(cluster: Kube) -> Iterator[str]:
     """A namespace of the test's own."""
-    with _namespace(cluster) as name:
+    with new_namespace(cluster) as name:
         yield name
 
 
@@ -169,17 +166,9 @@ def module_home(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Home]:
     """An endpoint that the tests of a module share, on KServe 0.21 if they do not ask for another one."""
-    release = getattr(request, "param", "0.21")
-    folder = tmp_path_factory.mktemp("home")
-    state = folder / "state"
-    state.mkdir()
-    with _namespace(cluster) as name:
-        claim(cluster, name, state)
-        home = Home(Place(cluster, name, kserve, str(state), folder, release), models)
-        home.place.play(release)
+    with new_home(cluster, kserve, models, tmp_path_factory.mktemp("home"), getattr(request, "param", "0.21")) as home:
         home.register()
         yield home
-        cluster.kubectl("delete", "pv", name, "--wait=false")
 
 
 @pytest.fixture
@@ -191,14 +180,6 @@ def home(module_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     yield module_home
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(place.kube, place.namespace, tmp_path)))
     module_home.settled()
-
-
-@contextmanager
-def _namespace(cluster: Kube) -> Iterator[str]:
-    name = f"test-{uuid4().hex[:8]}"
-    cluster.kubectl("create", "namespace", name)
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 def _no_cluster() -> str | None:

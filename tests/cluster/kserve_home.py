@@ -7,8 +7,8 @@ import shutil
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
 from headway.components.deployment.config import Serving
 from headway.components.deployment.kserve.engine import KServeEngine
-from tests.cluster.kserve_releases import NAME, Place
+from tests.cluster.kserve_releases import NAME, Place, claim
+from tests.cluster.kube import Kube, new_namespace
 from tests.cluster.load import Load, steady_load
 from tests.deployment_samples import Delivery, prepare
 from tests.rollout_cases import failed, plan
@@ -150,6 +151,19 @@ class Home:
         assert self.place.left() == there
         assert self.place.kube.get(self.place.namespace, "lease", f"headway-{NAME}")["spec"]["holderIdentity"] == ""
         assert self.digest() == record.stable.model_digest
+
+
+@contextmanager
+def new_home(cluster: Kube, gateway: str, models: Mapping[str, Path], folder: Path, release: str) -> Iterator[Home]:
+    """An endpoint without a model, in a namespace of its own that plays a release of KServe."""
+    state = folder / "state"
+    state.mkdir()
+    with new_namespace(cluster) as name:
+        claim(cluster, name, state)
+        home = Home(Place(cluster, name, gateway, str(state), folder, release), models)
+        home.place.play(release)
+        yield home
+        cluster.kubectl("delete", "pv", name, "--wait=false")
 
 
 def lost(load: Load) -> dict[tuple[int, object], int]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 
 @dataclass(frozen=True)
@@ -64,3 +67,12 @@ class Kube:
     def logs(self, namespace: str, pod: str, container: str) -> str:
         """Everything a container has printed, each line with the cluster's own time."""
         return self.kubectl("logs", "-n", namespace, pod, "-c", container, "--timestamps")
+
+
+@contextmanager
+def new_namespace(cluster: Kube) -> Iterator[str]:
+    """A namespace that goes again, in its own time."""
+    name = f"test-{uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(900)
 
 LEASE = f"headway-{NAME}"
 HALF = {"set_weight": 50}
-WIDE = {"latency_ratio": 100, "predictions": 0.5, "min_requests": 20, "max_requests": 200}
+WIDE = {"latency_ratio": 100, "predictions": 0.5, "min_requests": 20, "max_requests": 600}
 CONTAINER = "kserve-container"
 
 
@@ -107,6 +107,7 @@ def test_an_eviction_of_the_candidate_is_no_failure_of_the_model(home: Home) -> 
     gone: list[str] = []
 
     def evict_twice() -> None:
+        time.sleep(3)  # in the middle of the analysis
         gone.append(evict(home, second.digest))
         home.until(lambda: home.rolled_to(50))
         gone.append(evict(home, second.digest))
@@ -226,6 +227,7 @@ def test_a_candidate_that_somebody_removes_is_not_brought_back(home: Home) -> No
     second = home.delivery(home.second, HALF, {"pause": "10m"})
     with home.load() as load, when_at(home, 50, lambda: home.patch(SERVICE, NAME, {"spec": {"canary": None}})):
         told(second, "deployment.candidate_gone", "Somebody has removed the candidate", "run the step again")
+        time.sleep(3)  # the gateway follows later than the pods go
     assert home.weight() is None
     assert {a.headers.get(DIGEST_HEADER) for a in load.answers[-20:]} == {home.delivery(home.first).digest}
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
 import pytest
 
 from headway.components.deployment.record import Deployment
-from tests.cluster.kserve_home import Home
+from tests.cluster.katib import kubeconfig_for
+from tests.cluster.kserve_home import Home, new_home
+from tests.cluster.kube import Kube
 from tests.deployment_samples import Delivery, Load
 from tests.operation_cases import OperationCases
 from tests.rollout_cases import RolloutCases, body_of
@@ -14,7 +19,25 @@ pytestmark = pytest.mark.timeout(900)
 
 
 class TestEndpointsOfACluster(RolloutCases, OperationCases):
-    """The cases of every engine."""
+    """The cases of every engine, each on an endpoint that has no model and no past yet."""
+
+    plays = "0.21"
+
+    @pytest.fixture
+    def home(
+        self,
+        cluster: Kube,
+        kserve: str,
+        models: Mapping[str, Path],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> Iterator[Home]:
+        with new_home(cluster, kserve, models, tmp_path, self.plays) as made:
+            monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(cluster, made.place.namespace, tmp_path)))
+            made.register()
+            made.folder = tmp_path / "test"
+            made.first, made.second = made.models
+            yield made
 
     @pytest.fixture
     def first(self, home: Home) -> Delivery:
@@ -29,10 +52,10 @@ class TestEndpointsOfACluster(RolloutCases, OperationCases):
         return Load(deployment.endpoint, body_of(deployment), headers=deployment.headers, pause_s=0.1)
 
 
-@pytest.mark.parametrize("module_home", ["0.19"], indirect=True)
 class TestEndpointsWithTwoServices(TestEndpointsOfACluster):
     """The same cases where no weights can be set."""
 
+    plays = "0.19"
     splits = False
 
     def load(self, deployment: Deployment) -> Load:

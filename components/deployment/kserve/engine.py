@@ -168,9 +168,9 @@ class KServeEngine(Memory):
                 raise
             return error
 
-    def replicas(self, candidate: Deployed) -> frozenset[str]:
+    def replicas(self, version: Deployed) -> frozenset[str]:
         """The pods that are not on their way out, by their uid."""
-        return frozenset(pod["metadata"]["uid"] for pod in self._pods(candidate))
+        return frozenset(pod["metadata"]["uid"] for pod in self._pods(version))
 
     def look(self) -> Look:
         """What the record knows, and how its pods are."""
@@ -199,9 +199,13 @@ class KServeEngine(Memory):
         watch = self._way(record).watch
         return Deployed(version.model_digest, watch.address(version), as_asked=as_asked, labels=watch.labels(version))
 
-    def _pods(self, candidate: Deployed) -> list[dict[str, Any]]:
-        record, version = self._running(candidate)
-        return self._way(record).watch.pods(version)
+    def _pods(self, deployed: Deployed) -> list[dict[str, Any]]:
+        record = self.lease.read()
+        watch, stable = self._way(record).watch, record.stable
+        if stable and stable.model_digest == deployed.model_digest and watch.labels(stable) == deployed.labels:
+            return watch.pods(stable)
+        record, version = self._running(deployed)
+        return watch.pods(version)
 
     def _running(self, candidate: Deployed) -> tuple[Record, Version]:
         """The record, and the candidate in it, which is there still."""

@@ -74,10 +74,14 @@ class Revisions(Watch):
             found[name] = found.get(name, 0) + int(target.get("percent") or 0)
         return {name: percent for name, percent in found.items() if percent}
 
-    def rolled_out(self) -> str | None:
-        """Name of the version that the rest of the traffic goes to while a candidate has a part of it."""
-        latest = self.status().get("latestRolledoutRevision")
-        return next((_version_of(each) for each in self._deployments() if revision_of(each) == latest), None)
+    def rolled_out(self, *, before: bool = False) -> str | None:
+        """Name of the version that KServe took for rolled out last, or the one before that.
+
+        The first is what has the rest of the traffic while a candidate has a part of it; with all of it the candidate
+        is the first.
+        """
+        noted = self.status().get("previousRolledoutRevision" if before else "latestRolledoutRevision")
+        return next((_version_of(each) for each in self._deployments() if revision_of(each) == noted), None)
 
     def _there(self, version: Version) -> bool:
         return self.deployment(version) is not None

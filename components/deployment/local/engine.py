@@ -189,9 +189,9 @@ class LocalEngine(Memory):
         process = self._backends[candidate.address.url].process
         return None if processes.pid_of(self.folder, process) else self.servers.died(process)
 
-    def replicas(self, candidate: Deployed) -> frozenset[str]:
+    def replicas(self, version: Deployed) -> frozenset[str]:
         """Its one process, dead or alive: nobody takes one away here."""
-        return frozenset({self._backends[candidate.address.url].process})
+        return frozenset({self._backends[version.address.url].process})
 
     def names(self) -> list[str]:
         """The endpoints of the state folder."""

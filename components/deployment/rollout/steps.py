@@ -10,6 +10,7 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.times import format_time, now, parse_duration, parse_time
 from headway.components.deployment.analysis.compare import compare
 from headway.components.deployment.analysis.config import Analysis
+from headway.components.deployment.caller import Caller
 from headway.components.deployment.checks import failure, run_checks
 from headway.components.deployment.config import Step
 from headway.components.deployment.engines import Deployed
@@ -57,6 +58,23 @@ class Steps:
             self.course.engine.start(self.course.release)
             note.append("a pod of it had been taken away, as by an eviction: no fault of the model")
         return True
+
+    def _both(self, candidate: Deployed, stable: Deployed) -> tuple[Deployed, Deployed]:
+        """Both versions once they answer: pods may have come and gone since, and their addresses with them.
+
+        Whoever answers nothing for as long as a start may take is compared as it is.
+        """
+        engine, end = self.course.engine, time.monotonic() + self.course.serving.start_timeout_s
+        while True:
+            versions = engine.candidate() or candidate, engine.stable(self.course.release) or stable
+            name = self.course.release.model_name
+            answers = all(Caller(version.address, name).ready().status == 200 for version in versions)
+            if answers or time.monotonic() > end:
+                return versions
+            self.course.require_time()
+            if fault := engine.why_failed(candidate):
+                raise fault
+            time.sleep(_POLL_S)
 
     def take(self, candidate: Deployed, stable: Deployed) -> None:
         """The steps of the plan that are not done yet, and then all the traffic."""
@@ -110,13 +128,14 @@ class Steps:
             note.append("the candidate stayed well")
 
     def _analyse(self, candidate: Deployed, stable: Deployed, analysis: Analysis, number: int) -> None:
-        plan = self.course.plan
-        where, before = f"analysis at {self.course.timeline.weight or 0} %", self.course.engine.replicas(candidate)
+        plan, engine = self.course.plan, self.course.engine
+        where = f"analysis at {self.course.timeline.weight or 0} %"
         with self.course.timeline.phase(where) as note:
+            candidate, stable = self._both(candidate, stable)
+            before, before_of_stable = engine.replicas(candidate), engine.replicas(stable)
             outcome = compare(
-                # Looked up anew: pods may have come and gone since, and their addresses with them.
-                self.course.engine.candidate() or candidate,
-                self.course.engine.stable(self.course.release) or stable,
+                candidate,
+                stable,
                 analysis,
                 model_name=self.course.release.model_name,
                 golden=self.golden,
@@ -130,6 +149,10 @@ class Steps:
             again = outcome.decision == "failed" or (outcome.decision == "inconclusive" and not analysis.prometheus)
             if again and self._disrupted(candidate, before):
                 note.append("made once more, since the candidate was disrupted")
+                return self._analyse(candidate, stable, analysis, number)
+            if again and engine.replicas(stable) != before_of_stable:
+                note.append("made once more, since the stable version was disrupted")
+                self.course.require_time()
                 return self._analyse(candidate, stable, analysis, number)
             found = [check.model_copy(update={"check": f"{where}: {check.check}"}) for check in outcome.checks]
             self.course.timeline.checks += found

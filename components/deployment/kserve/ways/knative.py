@@ -75,9 +75,13 @@ class Knative(OfEndpoint):
         return None
 
     def runs(self, version: Version) -> bool:
-        """Whether the service asks for it, or Knative holds it for the rest of the traffic."""
+        """Whether the service asks for it, or KServe holds it for the traffic that a percentage leaves.
+
+        A candidate with 100 % counts as rolled out already; then it is the one rolled out before that has the rest.
+        """
         spec = self._predictor()
-        return bool(spec) and version.name in (_version_of(spec), self.watch.rolled_out())
+        held = self.watch.rolled_out(), self.watch.rolled_out(before=True) if _PERCENT in spec else None
+        return bool(spec) and version.name in (_version_of(spec), *held)
 
     def weight_of(self, version: Version) -> float:
         """As Knative says."""
