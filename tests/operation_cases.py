@@ -98,7 +98,8 @@ class OperationCases(EndpointCases):
         engine = self.engine(second)
         progress = engine.progress()
         assert progress is not None
-        engine.note(progress.model_copy(update={"begun": "2026-01-01T00:00:00Z"}))
+        with engine.deploying():  # once the killed step's hold on the endpoint has run out
+            engine.note(progress.model_copy(update={"begun": "2026-01-01T00:00:00Z"}))
         late = status(second)
         assert (late.state, "was not finished in time" in late.told) == ("degraded", True)
         with self.load(before) as load:
@@ -118,8 +119,8 @@ class OperationCases(EndpointCases):
         engine = self.engine(second)
         progress = engine.progress()
         assert progress is not None
-        engine.note(progress.model_copy(update={"failure": "it was too slow"}))
         with engine.deploying():
+            engine.note(progress.model_copy(update={"failure": "it was too slow"}))
             assert kept(second, serving={"busy_timeout_s": 0.5})["outcome"] == "left_alone"
         assert kept(second)["outcome"] == "taken_back"
 

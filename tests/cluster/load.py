@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from headway.components._shared.endpoints.inference import DIGEST_HEADER
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -44,6 +46,11 @@ class Load:
     def errors(self) -> list[Answer]:
         """Everything but 200."""
         return [answer for answer in list(self.answers) if answer.status != 200]
+
+    def digests_at_the_end(self) -> set[str | None]:
+        """Who answered the 20 requests that were sent last; those before may have been hanging for longer."""
+        last = sorted(self.answers, key=lambda answer: answer.sent_s)[-20:]
+        return {answer.headers.get(DIGEST_HEADER) for answer in last}
 
     def errors_by_second(self) -> dict[int, int]:
         """How many failed in each second that had any."""

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from headway.components._shared.endpoints.inference import DIGEST_HEADER
 from tests.cluster.faulty_api import faulty_api
 from tests.cluster.katib import kubeconfig_for
 from tests.cluster.kserve_home import SERVICE, Home, lost, told
@@ -79,7 +78,7 @@ def test_a_candidate_that_crashes_with_half_of_the_traffic_is_rolled_back_within
     seconds = load.errors_by_second()
     assert all(second >= crashed.result() - begun - 3 for second in seconds), seconds  # type: ignore[operator]
     assert max(seconds, default=0) - min(seconds, default=0) <= 10, seconds
-    assert {a.headers[DIGEST_HEADER] for a in load.answers[-20:]} == {home.delivery(home.first).digest}
+    assert load.digests_at_the_end() == {home.delivery(home.first).digest}
     assert home.pods(second.digest) == []
     assert error.message.startswith("The model server ended with exit code 137")
 
@@ -229,7 +228,7 @@ def test_a_candidate_that_somebody_removes_is_not_brought_back(home: Home) -> No
         told(second, "deployment.candidate_gone", "Somebody has removed the candidate", "run the step again")
         time.sleep(3)  # the gateway follows later than the pods go
     assert home.weight() is None
-    assert {a.headers.get(DIGEST_HEADER) for a in load.answers[-20:]} == {home.delivery(home.first).digest}
+    assert load.digests_at_the_end() == {home.delivery(home.first).digest}
 
 
 def test_an_endpoint_that_somebody_deletes_is_not_brought_back_but_by_the_next_deployment(home: Home) -> None:
