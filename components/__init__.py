@@ -20,6 +20,7 @@ ROOMS = {
     "undeploy_model": "deployment",
     "deployment_status": "deployment",
     "finish_rollout": "deployment",
+    "detect_drift": "monitoring",
     "notify": "alerting",
 }
 """Component to the room that it lives in."""

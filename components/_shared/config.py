@@ -16,6 +16,7 @@ PUBLISHED = (
     "alerts",
     "checks",
     "contract",
+    "drift",
     "evaluation",
     "gates",
     "intended_use",

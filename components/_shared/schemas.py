@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -173,6 +173,28 @@ def type_of(dtype: pl.DataType) -> Type:
         value=str(dtype),
         remedy="Select, cast or split the column at ingestion.",
     )
+
+
+def type_or_none(dtype: pl.DataType) -> str | None:
+    try:
+        return type_of(dtype)
+    except HeadwayError:
+        return None
+
+
+def columns_in(contract: Schema, have: Mapping[str, pl.DataType]) -> tuple[Column, ...]:
+    """The contract's columns that are there, each with the type that it really has."""
+    columns = []
+    for column in contract.columns:
+        found = type_or_none(have[column.name]) if column.name in have else None
+        if found is None:
+            continue
+        if (found, column.type) in ((column.type, column.type), ("integer", "number")):
+            columns.append(column)
+        else:
+            # Its expectations are written for another type and cannot be held against this one.
+            columns.append(Column(name=column.name, type=found, roles=column.roles, nullable=column.nullable))
+    return tuple(columns)
 
 
 def require_columns(have: Iterable[str], want: Iterable[str], *, what: str) -> None:

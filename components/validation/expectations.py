@@ -6,29 +6,13 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from headway.components._shared.errors import HeadwayError
 from headway.components._shared.profiles import Profile
 from headway.components._shared.profiles.columns import ColumnProfile
-from headway.components._shared.schemas import Column, Schema, type_of
+from headway.components._shared.schemas import Column, Schema, type_or_none
 from headway.components.validation.findings import Draft, many
 from headway.components.validation.rules import Rule
 
 FEWEST = 10  # values of fewer rows are not named: a rare value may point to a person
-
-
-def usable(contract: Schema, have: Mapping[str, pl.DataType]) -> tuple[Column, ...]:
-    """The contract's columns that are there, each with the type that it really has."""
-    columns = []
-    for column in contract.columns:
-        found = _type_or_none(have[column.name]) if column.name in have else None
-        if found is None:
-            continue
-        if (found, column.type) in ((column.type, column.type), ("integer", "number")):
-            columns.append(column)
-        else:
-            # Its expectations are written for another type and cannot be held against this one.
-            columns.append(Column(name=column.name, type=found, roles=column.roles, nullable=column.nullable))
-    return tuple(columns)
 
 
 def column_drafts(contract: Schema, have: Mapping[str, pl.DataType]) -> Iterator[Draft]:
@@ -42,7 +26,7 @@ def column_drafts(contract: Schema, have: Mapping[str, pl.DataType]) -> Iterator
                 column=column.name,
             )
             continue
-        found = _type_or_none(have[column.name])
+        found = type_or_none(have[column.name])
         if found != column.type and (found, column.type) != ("integer", "number"):
             yield Draft(
                 "type",
@@ -180,10 +164,3 @@ def whole(pattern: str) -> str:
 
 def _plain(value: float | None) -> str:
     return f"{value:,.6g}" if value is not None else "nothing"
-
-
-def _type_or_none(dtype: pl.DataType) -> str | None:
-    try:
-        return type_of(dtype)
-    except HeadwayError:
-        return None

@@ -8,7 +8,7 @@ from datetime import datetime
 from headway.components._shared.datasets import Dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.profiles import Profile, profile_dataset
-from headway.components._shared.schemas import Schema
+from headway.components._shared.schemas import Schema, columns_in
 from headway.components._shared.times import now, parse_time
 from headway.components.validation import distributions, expectations, leakage, shift, timeliness
 from headway.components.validation.config import Checks
@@ -66,7 +66,7 @@ def validate(
     """
     as_of = parse_time(checks.as_of) if checks.as_of else now()
     scan = dataset.scan()
-    columns = expectations.usable(contract, dataset.columns)
+    columns = columns_in(contract, dataset.columns)
     if not columns:
         raise HeadwayError(
             "data.other",

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from headway.components._shared.datasets import Dataset
 from headway.components._shared.profiles import Profile
 from headway.components._shared.profiles.columns import ColumnProfile
-from headway.components._shared.profiles.comparisons import common_edges, counts_between
 from headway.components._shared.reports import (
     Block,
     Page,
@@ -26,6 +25,7 @@ from headway.components._shared.reports import (
     text,
 )
 from headway.components._shared.reports.formats import counted
+from headway.components._shared.reports.shapes import shapes
 from headway.components._shared.statistics.homogeneity import said
 from headway.components._shared.times import format_time
 from headway.components.validation.config import Checks
@@ -39,8 +39,6 @@ from headway.components.validation.timeliness import Timeline, span, time_column
 
 TONES: dict[str, Tone] = {"error": "bad", "warning": "warn", "info": "neutral", "off": "neutral"}
 SHOWN_SHIFTS = 6
-SHOWN_CATEGORIES = 12
-BINS = 30
 
 
 def write_report(
@@ -244,25 +242,8 @@ def _shapes(result: Validation, reference: Profile) -> list[Block]:
         old, new = reference.column(shift.column), result.profile.column(shift.column)
         if shift.column not in found or old is None or new is None or len(blocks) == SHOWN_SHIFTS:
             continue
-        words = f"Population stability index {shift.psi:.3f}."
-        if new.numeric:
-            edges = common_edges(old, new, BINS)
-            chart = charts.histogram(edges, counts_between(new, edges), counts_between(old, edges), shift.column)
-        else:
-            chart = charts.grouped_bars(_shares(old, new), "share of rows")
-        blocks.append(figure(chart, f"{shift.column}, now and in the reference", words))
+        blocks.append(shapes(old, new, f"Population stability index {shift.psi:.3f}."))
     return blocks
-
-
-def _shares(old: ColumnProfile, new: ColumnProfile) -> list[tuple[str, str, float]]:
-    before, after = old.value_counts(), new.value_counts()
-    common = [value for value in {**after, **before} if after.get(value, 0) + before.get(value, 0) >= FEWEST]
-    common.sort(key=lambda value: -max(after.get(value, 0) / new.values, before.get(value, 0) / old.values))
-    return [
-        (str(value), name, counts.get(value, 0) / column.values)
-        for value in common[:SHOWN_CATEGORIES]
-        for name, counts, column in (("current", after, new), ("reference", before, old))
-    ]
 
 
 def _timeline(timeline: Timeline) -> Block:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from headway.components._shared.artifacts import Artifact, Metrics, describe, sh
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.profiles import BINNING, Profile, read_profile, write_profile
+from headway.components._shared.profiles import BINNING, write_profile
+from headway.components._shared.profiles.references import read_reference
 from headway.components._shared.reports.formats import counted
 from headway.components._shared.schemas import write_schema
 from headway.components._shared.state import State, dump_json
@@ -76,30 +76,6 @@ def validate_data(
     told = [f"quality {result.score:.3f}", _counts(result) + _named(result.of("warning"))]
     decided(", ".join(told), rows=dataset.rows, **figures)
     _stop_on_errors(result, where)
-
-
-def read_reference(path: str) -> Profile | None:
-    """The Profile in a file, or of a Model folder; None for the record that there is no champion.
-
-    Raises:
-        HeadwayError: `reference.without_profile`, or `profile.unreadable`.
-    """
-    place = Path(path)
-    if not place.is_dir():
-        return read_profile(place)
-    manifest = place / "headway.json"
-    document = json.loads(manifest.read_text()) if manifest.is_file() else {}
-    if document.get("kind") == "no_champion":
-        return None
-    name = document.get("reference_profile") or "profile.json"
-    if not (place / name).is_file():
-        raise HeadwayError(
-            "reference.without_profile",
-            "The folder given as reference holds no profile.",
-            value=str(path),
-            remedy="Give a Profile, or a Model of train_model, which carries the profile of its training data.",
-        )
-    return read_profile(place / name)
 
 
 def _remember(

@@ -30,6 +30,7 @@ MODELS = {
     "intended_use": ("registration", "IntendedUse"),
     "serving": ("deployment", "Serving"),
     "alerts": ("alerting", "Alerts"),
+    "drift": ("monitoring", "Drift"),
 }
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "String": str,

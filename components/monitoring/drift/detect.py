@@ -1,0 +1,185 @@
+"""The step `detect_drift`: profiles a window and holds it against what the model has learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from headway.components._shared.artifacts import (
+    Artifact,
+    Metrics,
+    ModelManifest,
+    describe,
+    read_manifest,
+    show_metrics,
+)
+from headway.components._shared.config import parse
+from headway.components._shared.datasets import Dataset, open_dataset
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.profiles import BINNING, Profile, profile_dataset, read_profile, write_profile
+from headway.components._shared.profiles.references import read_reference
+from headway.components._shared.reports.formats import counted
+from headway.components._shared.schemas import Column, Schema, columns_in
+from headway.components._shared.state import dump_json
+from headway.components._shared.steps import decided, keep_report, step
+from headway.components.monitoring.config import Drift
+from headway.components.monitoring.drift.classifier import separation
+from headway.components.monitoring.drift.columns import ColumnResult, drifted_share, judge_columns
+from headway.components.monitoring.drift.report import write_report
+from headway.components.monitoring.drift.result import DriftResult
+
+
+@step("detect_drift")
+def detect_drift(
+    data: Artifact,
+    reference: Artifact,
+    findings: Artifact,
+    profile: Artifact,
+    metrics: Metrics,
+    report: Artifact,
+    *,
+    drift: Mapping[str, Any],
+    before: Artifact | None = None,
+    seed: int = 0,
+    state_uri: str | None = None,  # noqa: ARG001 - the step keeps its records there
+) -> None:
+    """Says which columns of a window differ from the reference, by how much, and whether that may be chance."""
+    settings = parse(Drift, drift, parameter="drift")
+    known, manifest = _reference(reference.path)
+    dataset = open_dataset(data.path)
+    now = profile_dataset(dataset, _schema(known, manifest, dataset))
+    earlier = read_profile(before.path) if before is not None else None
+    result = judge(known, now, settings, manifest=manifest, before=earlier, seed=seed, fingerprint=dataset.fingerprint)
+
+    write_profile(now, profile.path)
+    Path(findings.path).parent.mkdir(parents=True, exist_ok=True)
+    Path(findings.path).write_bytes(dump_json(result.model_dump(mode="json")))
+    write_report(report.path, result, known, now, settings)
+    keep_report(report.path)
+    describe(profile, digest=now.digest(), fingerprint=dataset.fingerprint, binning=BINNING)
+    describe(findings, rows=result.rows, model_digest=result.model_digest, decision=told(result))
+    shown = {
+        "rows": result.rows,
+        "drifted_columns": len(result.drifted),
+        "drifted_share": result.drifted_share,
+        "separation_auc": result.separation.auc if result.separation else None,
+    }
+    show_metrics(metrics, shown)
+    decided(told(result), rows=result.rows, drifted_columns=len(result.drifted), drifted_share=result.drifted_share)
+
+
+def judge(
+    reference: Profile,
+    current: Profile,
+    settings: Drift,
+    *,
+    manifest: ModelManifest | None = None,
+    before: Profile | None = None,
+    seed: int = 0,
+    fingerprint: str = "",
+) -> DriftResult:
+    """Holds the profile of a window against that of the reference.
+
+    Args:
+        reference: What the model has learned from.
+        current: The window.
+        settings: Measures and limits.
+        manifest: Of the model; only its features are looked at then, weighed by their importance.
+        before: Profile of the window before.
+        seed: Of the classifier.
+        fingerprint: Of the window's rows.
+    """
+    head = DriftResult(
+        rows=current.rows,
+        fingerprint=fingerprint,
+        reference_rows=reference.rows,
+        model_digest=manifest.model_digest if manifest else None,
+        enough=current.rows >= settings.min_rows,
+    )
+    if not head.enough:
+        return head
+    importance = _importance(manifest)
+    watched = _watched(reference, manifest)
+    columns = judge_columns(watched, current, settings, importance)
+    compared = [column.name for column in columns if not column.not_compared]
+    changed = judge_columns(before, current, settings) if before else None
+    classifier = settings.classifier
+    return head.model_copy(
+        update={
+            "columns": tuple(sorted(columns, key=lambda column: (not column.drifted, -(column.importance or 0.0)))),
+            "drifted_share": drifted_share(columns),
+            "by_importance": bool(importance),
+            "separation": separation(reference.sample, current.sample, compared, classifier, seed)
+            if classifier
+            else None,
+            "since_before": None if changed is None else tuple(c.name for c in changed if c.drifted),
+        }
+    )
+
+
+def told(result: DriftResult) -> str:
+    """The result in one line."""
+    if not result.enough:
+        return f"{counted(result.rows, 'row')}: too few to say anything"
+    drifted, compared = result.drifted, len(result.columns) - len(result.not_compared)
+    named = ", ".join(_shortly(column) for column in drifted[:3]) + (", ..." if len(drifted) > 3 else "")
+    said = f"{len(drifted)} of {counted(compared, 'column')} drifted{f' ({named})' if named else ''}"
+    if result.not_compared:
+        said += f", {len(result.not_compared)} could not be compared"
+    if result.separation and result.separation.found:
+        said += f"; rows are told from the reference's with an AUC of {result.separation.auc:.2f}"
+    return said
+
+
+def _shortly(column: ColumnResult) -> str:
+    worst = max((f for f in column.findings if f.found), key=lambda finding: abs(finding.value) / finding.limit)
+    what = column.measure if worst.what == "values" else worst.what
+    return f"{column.name}: {what} {worst.value:.3g}"
+
+
+def _reference(path: str) -> tuple[Profile, ModelManifest | None]:
+    found = read_reference(path)
+    if found is None:
+        raise HeadwayError(
+            "drift.no_reference",
+            "There is no champion, so there is nothing to compare with.",
+            remedy="Give the model that the window's predictions come from, or a profile.",
+        )
+    return found, read_manifest(path) if Path(path).is_dir() else None
+
+
+def _schema(reference: Profile, manifest: ModelManifest | None, dataset: Dataset) -> Schema:
+    """The reference's columns that the window has, each with the type that it has there."""
+    known = (
+        manifest.schema_.columns
+        if manifest
+        else tuple(
+            Column(name=column.name, type=column.type) for column in reference.columns if column.binning != "withheld"
+        )
+    )
+    columns = columns_in(Schema(columns=known), dataset.columns)
+    if not columns:
+        raise HeadwayError(
+            "data.other",
+            "No column of the reference is in the window.",
+            value=sorted(dataset.columns)[:20],
+            remedy="Give a window of the model that the reference belongs to.",
+        )
+    return Schema(columns=columns)
+
+
+def _watched(reference: Profile, manifest: ModelManifest | None) -> Profile:
+    """The features of a model; everything where there is no model."""
+    if manifest is None:
+        return reference
+    names = {feature.name for feature in manifest.features}
+    kept = tuple(column for column in reference.columns if column.name in names)
+    return Profile(reference.rows, kept, reference.hashed_sample)
+
+
+def _importance(manifest: ModelManifest | None) -> Mapping[str, float]:
+    """Feature to its share; what did not help counts as nothing."""
+    given = {name: max(value, 0.0) for name, value in (manifest.importance if manifest else {}).items()}
+    total = sum(given.values())
+    return {name: value / total for name, value in given.items()} if total else {}
