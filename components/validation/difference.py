@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from headway.components._shared.config import Config
 from headway.components._shared.profiles import Profile
-from headway.components._shared.profiles.columns import ColumnProfile
+from headway.components._shared.profiles.columns import FEWEST, ColumnProfile
 from headway.components._shared.schemas import Column, Schema
-from headway.components.validation.expectations import FEWEST, whole
+from headway.components.validation.expectations import whole
 
 
 class Change(Config):

@@ -8,10 +8,9 @@ from itertools import combinations
 import polars as pl
 
 from headway.components._shared.profiles import Profile
-from headway.components._shared.profiles.columns import ColumnProfile
+from headway.components._shared.profiles.columns import FEWEST, ColumnProfile
 from headway.components._shared.schemas import Column
 from headway.components.validation.config import Checks
-from headway.components.validation.expectations import FEWEST
 from headway.components.validation.findings import Draft, many
 from headway.components.validation.rules import Rule
 

@@ -7,12 +7,10 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from headway.components._shared.profiles import Profile
-from headway.components._shared.profiles.columns import ColumnProfile
+from headway.components._shared.profiles.columns import FEWEST, ColumnProfile
 from headway.components._shared.schemas import Column, Schema, type_or_none
 from headway.components.validation.findings import Draft, many
 from headway.components.validation.rules import Rule
-
-FEWEST = 10  # values of fewer rows are not named: a rare value may point to a person
 
 
 def column_drafts(contract: Schema, have: Mapping[str, pl.DataType]) -> Iterator[Draft]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from headway.components._shared.datasets import Dataset
 from headway.components._shared.profiles import Profile
-from headway.components._shared.profiles.columns import ColumnProfile
+from headway.components._shared.profiles.columns import FEWEST, ColumnProfile
 from headway.components._shared.reports import (
     Block,
     Page,
@@ -29,7 +29,6 @@ from headway.components._shared.reports.shapes import shapes
 from headway.components._shared.statistics.homogeneity import said
 from headway.components._shared.times import format_time
 from headway.components.validation.config import Checks
-from headway.components.validation.expectations import FEWEST
 from headway.components.validation.findings import Finding
 from headway.components.validation.infer_report import expectations
 from headway.components.validation.judge import Validation

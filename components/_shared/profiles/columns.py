@@ -27,6 +27,7 @@ from headway.components._shared.schemas import Column, Role, Type
 MAX_VALUES = 65_536  # distinct values a column that are counted one by one
 MAX_BINS = 8_192  # bins of a numeric column beyond that
 BUCKETS = 4_096  # hash buckets of a string column beyond that
+FEWEST = 10  # values of fewer rows are not named: a rare value may point to a person
 MAX_TEXT_BYTES = 256  # a column with a longer string is text: its values are not kept
 
 # Roles whose values are never kept: they name people or rows, and no model learns from them.

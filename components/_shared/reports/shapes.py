@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from headway.components._shared.profiles.columns import ColumnProfile
+from headway.components._shared.profiles.columns import FEWEST, ColumnProfile
 from headway.components._shared.profiles.comparisons import common_edges, counts_between
 from headway.components._shared.reports import Block, charts, figure
 
 BINS = 30
 SHOWN_CATEGORIES = 12
-FEWEST = 10  # values of fewer rows are not named: a rare value may point to a person
 
 
 def shapes(old: ColumnProfile, new: ColumnProfile, words: str) -> Block:

@@ -59,7 +59,7 @@ class Steps:
             note.append("a pod of it had been taken away, as by an eviction: no fault of the model")
         return True
 
-    def _both(self, candidate: Deployed, stable: Deployed) -> tuple[Deployed, Deployed]:
+    def _once_both_answer(self, candidate: Deployed, stable: Deployed) -> tuple[Deployed, Deployed]:
         """Both versions once they answer: pods may have come and gone since, and their addresses with them.
 
         Whoever answers nothing for as long as a start may take is compared as it is.
@@ -131,7 +131,7 @@ class Steps:
         plan, engine = self.course.plan, self.course.engine
         where = f"analysis at {self.course.timeline.weight or 0} %"
         with self.course.timeline.phase(where) as note:
-            candidate, stable = self._both(candidate, stable)
+            candidate, stable = self._once_both_answer(candidate, stable)
             before, before_of_stable = engine.replicas(candidate), engine.replicas(stable)
             outcome = compare(
                 candidate,

@@ -10,14 +10,12 @@ import polars as pl
 
 from headway.components._shared.config import Config
 from headway.components._shared.profiles import Profile
-from headway.components._shared.profiles.columns import ColumnProfile
+from headway.components._shared.profiles.columns import FEWEST, ColumnProfile
 from headway.components._shared.profiles.comparisons import comparable
 from headway.components._shared.statistics.homogeneity import benjamini_hochberg
 from headway.components.monitoring.config import ColumnDrift, Drift
 from headway.components.monitoring.drift import significance
-from headway.components.monitoring.drift.measures import FEW_VALUES, OF_NUMBERS, Measure, measures
-
-MIN_SHOWN = 10  # a value that fewer rows have may point at somebody
+from headway.components.monitoring.drift.measures import OF_NUMBERS, Measure, is_spread, measures
 
 What = Literal["values", "missing", "new", "lost", "range"]
 
@@ -136,8 +134,7 @@ def _tested(head: ColumnResult, old: ColumnProfile, new: ColumnProfile, settings
     findings = [_missing(old, new, settings)]
     if not new.values:
         return _Tested(head, findings)
-    few = not old.numeric or (old.distinct is not None and old.distinct <= FEW_VALUES)
-    name: Measure = own.measure or (settings.categories if few else settings.numbers)
+    name: Measure = own.measure or (settings.numbers if is_spread(old) else settings.categories)
     if name in OF_NUMBERS and not old.numeric:
         name = settings.categories
     found = measures(old, new)
@@ -193,7 +190,7 @@ def _categories(old: ColumnProfile, new: ColumnProfile, settings: Drift) -> Iter
 
 
 def _examples(counts: pl.DataFrame) -> tuple[str, ...]:
-    return tuple(str(key) for key in counts.filter(pl.col("count") >= MIN_SHOWN)["key"].head(5))
+    return tuple(str(key) for key in counts.filter(pl.col("count") >= FEWEST)["key"].head(5))
 
 
 def _judged(tested: Sequence[_Tested], adjusted: Sequence[float], rate: float) -> Iterator[ColumnResult]:

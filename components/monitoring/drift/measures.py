@@ -28,7 +28,7 @@ Measure = Literal[
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 OF_NUMBERS: frozenset[Measure] = frozenset({"wasserstein", "kolmogorov_smirnov"})
 
-FEW_VALUES = 20  # of a number in the reference: up to so many are compared one by one
+_FEW_VALUES = 20  # of a number in the reference: up to so many are compared one by one
 _SMALL = 1e-4
 _LEAST_DEVIATION = 1e-3
 
@@ -48,13 +48,18 @@ class Shares(NamedTuple):
     cut: float = 0.0
 
 
+def is_spread(reference: ColumnProfile) -> bool:
+    """Whether a column holds numbers with so many values that they go into bins; all else is counted by value."""
+    return reference.numeric and (reference.distinct is None or reference.distinct > _FEW_VALUES)
+
+
 def shares(reference: ColumnProfile, current: ColumnProfile) -> Shares:
     """Shares over common bins.
 
     Numbers with more than 20 values in the reference go into bins of equal width over both columns together, as many
     as Sturges (1926) takes for their rows; everything else is counted by value.
     """
-    if reference.numeric and not _few(reference):
+    if is_spread(reference):
         return _of_numbers(reference, current)
     keys = sorted({*reference.counts["key"], *current.counts["key"]}, key=str)
     old, new = (dict(zip(c.counts["key"], c.counts["count"], strict=True)) for c in (reference, current))
@@ -111,10 +116,6 @@ def ks(reference: ColumnProfile, current: ColumnProfile) -> float:
     """Largest distance of the two distribution functions (Kolmogorov 1933, Smirnov 1939)."""
     _, old, new = _functions(reference, current)
     return float(np.abs(old - new).max())
-
-
-def _few(reference: ColumnProfile) -> bool:
-    return reference.distinct is not None and reference.distinct <= FEW_VALUES
 
 
 def _of_numbers(reference: ColumnProfile, current: ColumnProfile) -> Shares:

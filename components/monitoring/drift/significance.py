@@ -9,7 +9,7 @@ import numpy as np
 from headway.components._shared.profiles.columns import ColumnProfile
 from headway.components._shared.profiles.comparisons import binned
 from headway.components._shared.statistics.homogeneity import homogeneity
-from headway.components.monitoring.drift.measures import FEW_VALUES, ks
+from headway.components.monitoring.drift.measures import is_spread, ks
 
 
 def of_values(reference: ColumnProfile, current: ColumnProfile) -> float:
@@ -19,7 +19,7 @@ def of_values(reference: ColumnProfile, current: ColumnProfile) -> float:
     sees how they spread; the smaller one, doubled (Bonferroni). Everything else: by chi-square over the values.
     """
     over_bins = homogeneity(*binned(reference, current))
-    if not reference.numeric or (reference.distinct is not None and reference.distinct <= FEW_VALUES):
+    if not is_spread(reference):
         return over_bins
     return min(1.0, 2 * min(over_bins, ks_p_value(ks(reference, current), reference.values, current.values)))
 
