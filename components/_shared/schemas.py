@@ -16,6 +16,15 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import dump_json
 
 Type = Literal["integer", "number", "string", "boolean", "date", "datetime"]
+# The type that each has in memory and in Parquet.
+DTYPES: Mapping[str, pl.DataType] = {
+    "integer": pl.Int64(),
+    "number": pl.Float64(),
+    "string": pl.String(),
+    "boolean": pl.Boolean(),
+    "date": pl.Date(),
+    "datetime": pl.Datetime("us", "UTC"),
+}
 Role = Literal["id", "time", "label_time", "target", "group", "entity", "subject", "personal"]
 
 

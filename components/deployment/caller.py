@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from headway.components._shared.endpoints.inference import DIGEST_HEADER
+from headway.components._shared.endpoints.inference import DIGEST_HEADER, PROBE_HEADER
 from headway.components.deployment.engines import Address
 
 
@@ -73,7 +73,7 @@ class Caller:
         return float(found[1]) if found and answer.status == 200 else None
 
     def _headers(self) -> dict[str, str]:
-        return {"content-type": "application/json", **self._address.request_headers()}
+        return {"content-type": "application/json", PROBE_HEADER: "1", **self._address.request_headers()}
 
     def _ask(self, method: str, path: str, body: bytes | None) -> Answer:
         headers = self._headers()

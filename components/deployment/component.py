@@ -43,11 +43,11 @@ def deploy_model(
             cluster; `auto` takes kserve in a cluster and local elsewhere, and says which.
         serving: `{"port", "max_rows", "tolerance", "latency": {"p50_ms", "p99_ms", "requests", "warm_up",
             "max_seconds"}, "max_memory_mib", "rollout": {"strategy", "steps", "on_passed", "false_alarm",
-            "on_inconclusive", "deadline"}, "start_timeout_s", "drain_timeout_s", "busy_timeout_s", "kserve"}`, all
-            optional. Without `port` the endpoint takes a free one and keeps it. By default 10,000 rows a request,
-            probabilities within 1e-9 of the evaluation's, a median of 100 ms and a 99th percentile of 1000 ms over 200
-            requests of one row, and all the traffic at once after that. Steps are `{"set_weight": 10}`, `{"pause":
-            "10m"}` and `{"analysis": {}}`.
+            "on_inconclusive", "deadline"}, "start_timeout_s", "drain_timeout_s", "busy_timeout_s", "log": {"uri",
+            "flush_s", "max_rows"}, "kserve"}`, all optional. Without `port` the endpoint takes a free one and keeps it.
+            By default 10,000 rows a request, probabilities within 1e-9 of the evaluation's, a median of 100 ms and a
+            99th percentile of 1000 ms over 200 requests of one row, all the traffic at once after that, and no
+            inference log. Steps are `{"set_weight": 10}`, `{"pause": "10m"}` and `{"analysis": {}}`.
         environment: `dev`, `staging` or `prod`; as at register_model.
         tracking_uri: MLflow server; `auto` takes MLFLOW_TRACKING_URI, or SQLite beside a local state folder.
         state_uri: Folder where releases, the endpoint's record and the audit trail are.

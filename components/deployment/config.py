@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from headway.components._shared.config import Config
+from headway.components._shared.endpoints.log import InferenceLog
 from headway.components._shared.times import parse_duration
 from headway.components.deployment.analysis.config import Analysis, Duration
 from headway.components.deployment.kserve.config import KServe
@@ -132,6 +133,7 @@ class Serving(Config):
         start_timeout_s: Time for the candidate to come up.
         drain_timeout_s: Time for the server before it to finish the requests that it has.
         busy_timeout_s: Time to wait for another deployment to the same endpoint.
+        log: The inference log, for monitoring; None writes none. A deployment's own requests are not in it.
         kserve: How pods, storage and gateway are to be, for the engine `kserve`.
     """
 
@@ -144,4 +146,10 @@ class Serving(Config):
     start_timeout_s: float = Field(default=60, gt=0)
     drain_timeout_s: float = Field(default=30, gt=0)
     busy_timeout_s: float = Field(default=180, ge=0)
+    log: InferenceLog | None = None
     kserve: KServe | None = None
+
+    def logging_to(self, uri: str) -> Serving:
+        """The same, with the place of the inference log where it has one and none was said."""
+        log = self.log and self.log.model_copy(update={"uri": self.log.uri or uri})
+        return self.model_copy(update={"log": log})

@@ -23,6 +23,9 @@ def main() -> int:
     parser.add_argument("--max-rows", type=int, default=10_000, help="most rows of one request")
     ending = os.environ.get("HEADWAY_ENDING_FILE")
     parser.add_argument("--ending-file", default=ending, help="once it is there, every answer closes its connection")
+    parser.add_argument("--log-uri", help="folder, gs:// or s3:// prefix of the inference log; none without it")
+    parser.add_argument("--log-flush-s", type=float, default=60, help="longest time until a request is in the log")
+    parser.add_argument("--log-max-rows", type=int, default=200_000, help="most rows that wait to be written")
     options = parser.parse_args()
     # Both must stand before scikit-learn and kserve are imported: threads are fixed then, and kserve reads sys.argv.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-import uuid
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +15,7 @@ from kserve.errors import InvalidInput
 from headway.components._shared.endpoints.inference import DATATYPES, PREDICTION, PROBABILITY
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import LoadedModel, Predictions
+from headway.components.serving.log import CURRENT, LogWriter, Served
 from headway.components.serving.requests import Inputs, Tensor
 
 
@@ -39,10 +40,20 @@ class TabularModel(Model):  # type: ignore[misc]
         threshold: Probability of the positive class from which on a binary model predicts it; None takes the
             estimator's own decision.
         max_rows: Most rows that one request may have.
+        log: Takes requests over gRPC; those over HTTP are written by the guard, which knows how they ended.
     """
 
-    def __init__(self, name: str, loaded: LoadedModel, *, threshold: float | None, max_rows: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        loaded: LoadedModel,
+        *,
+        threshold: float | None,
+        max_rows: int,
+        log: LogWriter | None = None,
+    ) -> None:
         super().__init__(name)
+        self.log = log
         self.loaded = loaded
         self.version = loaded.manifest.model_digest[:12]
         self.threshold = threshold
@@ -51,12 +62,19 @@ class TabularModel(Model):  # type: ignore[misc]
 
     def predict(self, payload: object, *_: object) -> dict[str, object] | InferResponse:
         """Answers a v2 request with named outputs, a v1 request with a list aligned to its instances."""
+        served = CURRENT.get()
+        if served:
+            return self._answer(payload, served)
+        served, started = Served(), time.perf_counter()
         try:
-            if isinstance(payload, InferRequest):
-                return self._answer_tensors(payload)
-            return self._answer_instances(payload)
-        except HeadwayError as error:
-            raise Refusal(error) from None
+            return self._answer(payload, served)
+        except Exception as error:
+            served.status = 400 if isinstance(error, Refusal) else 500
+            raise
+        finally:
+            served.seconds = time.perf_counter() - started
+            if self.log:
+                self.log.put(served)
 
     def get_input_types(self) -> list[dict[str, object]]:
         """The inputs for the v2 metadata: a tensor a feature."""
@@ -70,33 +88,44 @@ class TabularModel(Model):  # type: ignore[misc]
         names = [(PREDICTION, label), *((f"{PROBABILITY}{c}", "FP64") for c in manifest.classes)]
         return [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in names]
 
-    def _answer_tensors(self, request: InferRequest) -> InferResponse:
+    def _answer(self, payload: object, served: Served) -> dict[str, object] | InferResponse:
+        try:
+            if isinstance(payload, InferRequest):
+                return self._answer_tensors(payload, served)
+            return self._answer_instances(payload, served)
+        except HeadwayError as error:
+            raise Refusal(error) from None
+
+    def _answer_tensors(self, request: InferRequest, served: Served) -> InferResponse:
+        served.request_id = str(request.id or served.request_id)[:200]
         frame = self.inputs.read_tensors([_tensor(given) for given in request.inputs])
-        values, probabilities = self._predict(frame)
+        values, probabilities = self._predict(frame, served)
         outputs = {PREDICTION: _output(PREDICTION, values)}
         for column, label in enumerate(self.loaded.manifest.classes):
             if probabilities is not None:
                 name = f"{PROBABILITY}{label}"
                 outputs[name] = _output(name, probabilities[:, column].tolist())
         return InferResponse(
-            response_id=request.id or str(uuid.uuid4()),
+            response_id=request.id or served.request_id,
             model_name=self.name,
             model_version=self.version,
             infer_outputs=[outputs[name] for name in _asked_for(request, list(outputs))],
             parameters={"model_digest": self.loaded.manifest.model_digest},
         )
 
-    def _answer_instances(self, payload: object) -> dict[str, object]:
+    def _answer_instances(self, payload: object, served: Served) -> dict[str, object]:
         frame = self.inputs.read_instances(payload.get("instances") if isinstance(payload, dict) else None)
-        values, probabilities = self._predict(frame)
+        values, probabilities = self._predict(frame, served)
         answer: dict[str, object] = {"predictions": values}
         if probabilities is not None:
             answer |= {"probabilities": probabilities.tolist(), "classes": list(self.loaded.manifest.classes)}
         return answer | {"model_version": self.version, "model_digest": self.loaded.manifest.model_digest}
 
-    def _predict(self, frame: pl.DataFrame) -> tuple[list[Any], np.ndarray[Any, Any] | None]:
+    def _predict(self, frame: pl.DataFrame, served: Served) -> tuple[list[Any], np.ndarray[Any, Any] | None]:
         predictions: Predictions = self.loaded.predict(frame)
-        return predictions.decided(self.loaded.manifest.classes, self.threshold), predictions.probabilities
+        values = predictions.decided(self.loaded.manifest.classes, self.threshold)
+        served.frame, served.values, served.probabilities = frame, values, predictions.probabilities
+        return values, predictions.probabilities
 
 
 def _tensor(given: Any) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -12,15 +12,9 @@ import polars as pl
 from headway.components._shared.artifacts import ModelManifest
 from headway.components._shared.endpoints.inference import DATATYPES
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.inference_logs import id_column
+from headway.components._shared.schemas import DTYPES
 
-_POLARS: Mapping[str, pl.DataType] = {
-    "integer": pl.Int64(),
-    "number": pl.Float64(),
-    "string": pl.String(),
-    "boolean": pl.Boolean(),
-    "date": pl.Date(),
-    "datetime": pl.Datetime("us", "UTC"),
-}
 _WANTED = {
     "integer": "a whole number of at most 64 bits",
     "number": "a finite number",
@@ -64,10 +58,12 @@ class Inputs:
             Input(f.name, f.type, nullable=(column := columns[f.name]) is None or column.nullable)
             for f in manifest.features
         )
+        by = id_column(manifest)
+        self.id = Input(by.name, by.type, nullable=False) if by else None
         self.max_rows = max_rows
 
     def read_tensors(self, tensors: Sequence[Tensor]) -> pl.DataFrame:
-        """Rows of a v2 request: one tensor a feature, of shape [n] or [n, 1].
+        """Rows of a v2 request: one tensor a feature, of shape [n] or [n, 1], and one of ids where the caller has some.
 
         Raises:
             HeadwayError: `request.*`, naming the column and the row's position, never a value.
@@ -78,7 +74,7 @@ class Inputs:
         rows = _row_count(by_name[self.features[0].name])
         self._check_count(rows)
         columns = {}
-        for feature in self.features:
+        for feature in self._given(names):
             tensor = by_name[feature.name]
             if tensor.datatype not in DATATYPES[feature.type]:
                 raise HeadwayError(
@@ -95,6 +91,8 @@ class Inputs:
     def read_instances(self, instances: object) -> pl.DataFrame:
         """Rows of a v1 request: a list of objects by feature name, or of lists in the order of the features.
 
+        Objects may have an id too, each of them or none.
+
         Raises:
             HeadwayError: `request.*`, naming the column and the row's position, never a value.
         """
@@ -105,11 +103,13 @@ class Inputs:
                 remedy='Send {"instances": [{feature: value, ...}, ...]}.',
             )
         self._check_count(len(instances))
-        wanted = [feature.name for feature in self.features]
+        first = instances[0]
+        inputs = self._given(list(first) if isinstance(first, dict) else ())
+        wanted = [each.name for each in inputs]
         rows: list[Sequence[object]] = []
         for position, instance in enumerate(instances):
             if isinstance(instance, dict):
-                self._check_names(list(instance), twice=[])
+                self._check_names(list(instance), twice=[], wanted=wanted)
                 rows.append([instance[name] for name in wanted])
             elif isinstance(instance, list) and len(instance) == len(wanted):
                 rows.append(instance)
@@ -121,10 +121,14 @@ class Inputs:
                     remedy=f"Give the features {', '.join(wanted)}.",
                 )
         columns = zip(*rows, strict=True)
-        return pl.DataFrame({f.name: _column(f, list(c)) for f, c in zip(self.features, columns, strict=True)})
+        return pl.DataFrame({f.name: _column(f, list(c)) for f, c in zip(inputs, columns, strict=True)})
 
-    def _check_names(self, names: Sequence[str], *, twice: Sequence[str]) -> None:
-        wanted = [feature.name for feature in self.features]
+    def _given(self, names: Collection[str]) -> tuple[Input, ...]:
+        """The features, and the id where it is among the names."""
+        return (*self.features, self.id) if self.id and self.id.name in names else self.features
+
+    def _check_names(self, names: Sequence[str], *, twice: Sequence[str], wanted: Sequence[str] = ()) -> None:
+        wanted = wanted or [each.name for each in self._given(names)]
         missing = [name for name in wanted if name not in names]
         unknown = [name[:60] for name in names if name not in wanted]
         problems = [
@@ -189,7 +193,7 @@ def _column(feature: Input, values: Sequence[object]) -> pl.Series:
             cells.append(read(value))
         except (TypeError, ValueError, OverflowError):
             raise _value_error("request.value_invalid", feature, position, f"is not {_WANTED[feature.type]}") from None
-    return pl.Series(feature.name, cells, dtype=_POLARS[feature.type])
+    return pl.Series(feature.name, cells, dtype=DTYPES[feature.type])
 
 
 def _value_error(code: str, feature: Input, position: int, what: str) -> HeadwayError:

@@ -6,6 +6,7 @@ import logging
 import re
 import socket
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -24,9 +25,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headway.components._shared.artifacts import verify_model
-from headway.components._shared.endpoints.inference import DIGEST_HEADER, MAX_BODY_BYTES
+from headway.components._shared.endpoints.inference import DIGEST_HEADER, MAX_BODY_BYTES, PROBE_HEADER
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
+from headway.components.serving.log import CURRENT, LogWriter, Served
 from headway.components.serving.model import Refusal, TabularModel
 
 log = logging.getLogger("headway.serving")
@@ -58,6 +60,9 @@ def serve(
     threshold: float | None,
     max_rows: int,
     ending_file: str | None = None,
+    log_uri: str | None = None,
+    log_flush_s: float = 60,
+    log_max_rows: int = 200_000,
 ) -> None:
     """Verifies a model folder, loads it and answers until SIGTERM; requests in progress are finished first.
 
@@ -73,18 +78,27 @@ def serve(
         max_rows: Most rows of one request.
         ending_file: Once it is there, every answer closes its connection, so that no caller keeps one to a server that
             is about to end.
+        log_uri: Where the inference log is written; None writes none.
+        log_flush_s: Longest time until a request is in the log, in seconds.
+        log_max_rows: Most rows that wait to be written; what does not fit is dropped and counted.
 
     Raises:
-        HeadwayError: `model.not_a_model`, `model.changed`, or why it cannot be loaded.
+        HeadwayError: `model.not_a_model`, `model.changed`, or why it cannot be loaded; `log.name_taken`.
     """
     manifest = verify_model(model_dir, manifest_sha256)
     loaded = load_model(model_dir)
-    model = TabularModel(model_name, loaded, threshold=threshold, max_rows=max_rows)
     _log_no_values()
-    model_server.app.add_middleware(Guard, model_digest=manifest.model_digest, ending_file=ending_file)
+    written = LogWriter(log_uri, manifest, flush_s=log_flush_s, max_rows=log_max_rows) if log_uri else None
+    model = TabularModel(model_name, loaded, threshold=threshold, max_rows=max_rows, log=written)
+    guard = {"model_digest": manifest.model_digest, "ending_file": ending_file, "inference_log": written}
+    model_server.app.add_middleware(Guard, **guard)
     server = Server(host, fd, http_port=port, grpc_port=grpc_port or 0, enable_grpc=grpc_port is not None)
     log.info(f"serving {model_name} {manifest.model_digest}")
-    server.start([model])
+    try:
+        server.start([model])
+    finally:
+        if written:
+            written.close()
 
 
 class Server(ModelServer):  # type: ignore[misc]
@@ -138,10 +152,18 @@ class Guard:
         app: What it guards.
         model_digest: The model that answers.
         ending_file: Once it is there, every answer closes its connection.
+        inference_log: Takes every request for predictions, but those of a deployment's own checks.
     """
 
-    def __init__(self, app: ASGIApp, model_digest: str, ending_file: str | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        model_digest: str,
+        ending_file: str | None = None,
+        inference_log: LogWriter | None = None,
+    ) -> None:
         self.app = app
+        self.log = inference_log
         self.ending = Path(ending_file) if ending_file else None
         self.digest = model_digest.encode()
 
@@ -151,6 +173,8 @@ class Guard:
             return await self.app(scope, receive, send)
         known = _ROUTES.fullmatch(f"{scope['method']} {scope['path']}")
         started = False
+        arrived = time.perf_counter()
+        served = self._begin(scope) if known and scope["method"] == "POST" else None
 
         async def answer(message: Message) -> None:
             nonlocal started
@@ -158,6 +182,10 @@ class Guard:
                 started = True
                 headers = message.setdefault("headers", [])
                 headers.append((DIGEST_HEADER.encode(), self.digest))
+                if served:
+                    served.status = message["status"]
+                    if served.request_id.isascii() and served.request_id.isprintable():
+                        headers.append((b"x-request-id", served.request_id.encode()))
                 if self.ending and self.ending.exists():
                     headers.append((b"connection", b"close"))
                 route = re.sub(r"(models/)[^/:]+", r"\1{name}", scope["path"]) if known else "other"
@@ -179,7 +207,19 @@ class Guard:
             log.error(f"{type(error).__name__} at {where}")
             if not started:
                 await _response(_bug())(scope, receive, answer)
+        finally:
+            if self.log and served and PROBE_HEADER.encode() not in dict(scope["headers"]):
+                served.seconds = time.perf_counter() - arrived
+                self.log.put(served)
         return None
+
+    @staticmethod
+    def _begin(scope: Scope) -> Served:
+        """The request's entry in the log, which the model fills in."""
+        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("ascii", "ignore")
+        served = Served(request_id=given[:200]) if given else Served()
+        CURRENT.set(served)
+        return served
 
 
 async def _read_body(request: Request) -> Receive:

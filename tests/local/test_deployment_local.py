@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
@@ -219,6 +220,19 @@ def test_the_same_model_with_other_settings_is_started_anew(first):
     rows = {"instances": [["AA", 1, 1.0, True, "2013-01-01"]] * 6}
     assert ask(after.endpoint, rows, path="/v1/models/flights:predict")[0] == 413
     assert first.deploy().outcome == "unchanged"
+
+
+def test_the_log_has_what_callers_asked_and_nothing_of_the_deployments_own_checks(first):
+    first.serving = {**QUICK, "log": {"flush_s": 60}}
+    url = first.deploy().endpoint
+    assert first.deploy().outcome == "unchanged"
+    status, _ = ask(url, {"id": "order-7", **request_of(flights(1), read_manifest(first.model).features)})
+    assert status == 200
+    first.serving = {**QUICK, "max_rows": 5}
+    assert first.deploy().outcome == "deployed"  # the server before has ended
+    (file,) = (first.state / "logs" / "flights").rglob("*.parquet")
+    logged = pl.read_parquet(file)
+    assert (logged["_id"].to_list(), logged["_model"].to_list()) == (["order-7"], [first.digest])
 
 
 def test_an_address_passes_on_large_bodies_and_refuses_too_large_ones(first):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from headway.components._shared.config import parse
+from headway.components._shared.endpoints.log import InferenceLog
 from headway.components._shared.errors import HeadwayError
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Address, Release
@@ -80,6 +81,21 @@ def test_a_manifest_depends_on_nothing_but_its_inputs():
     assert version().name != version(B).name
     assert version().name != version(resources={"memory": "2Gi"}).name
     assert version(serving=Serving(max_rows=5)).name != version().name
+
+
+def test_a_log_in_a_bucket_is_written_by_the_pods_with_the_keys_of_its_secret():
+    serving = Serving(log=InferenceLog(uri="s3://b/state/logs/flights"))
+    service = inference_service("flights", version(serving=serving, log_secret="store"))
+    check(service)
+    (container,) = service["spec"]["predictor"]["containers"]
+    given = dict(zip(container["args"][::2], container["args"][1::2], strict=True))
+    assert given["--log-uri"] == "s3://b/state/logs/flights"
+    assert container["envFrom"] == [{"secretRef": {"name": "store"}}]
+
+
+def test_a_log_where_no_pod_can_write_is_refused():
+    with pytest.raises(HeadwayError, match=r"\[deployment.log_unreachable\].*serving.log.uri"):
+        version(serving=Serving(log=InferenceLog(uri="pvc://claim/state/logs/flights")))
 
 
 def test_what_stands_in_the_metadata_is_the_same_for_every_version_since_it_would_replace_the_pods_of_all():

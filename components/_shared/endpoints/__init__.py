@@ -12,6 +12,7 @@ from typing import Literal
 from headway.components._shared.audit import record_event
 from headway.components._shared.config import Config, parse
 from headway.components._shared.endpoints import processes
+from headway.components._shared.endpoints.log import InferenceLog
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State, checked_model_name, dump_json
 from headway.components._shared.storage import local_folder
@@ -33,6 +34,7 @@ class Backend(Config):
         manifest_sha256: Of that model's manifest, from its verdict.
         threshold: Decision threshold of the verdict.
         max_rows: Most rows of one request.
+        log: Its inference log.
         version: Version in the registry.
         environment: dev, staging or prod.
     """
@@ -43,6 +45,7 @@ class Backend(Config):
     manifest_sha256: str
     threshold: float | None = None
     max_rows: int
+    log: InferenceLog | None = None
     version: str | None = None
     environment: str
 

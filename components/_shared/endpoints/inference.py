@@ -12,6 +12,7 @@ from headway.components._shared.artifacts import Feature
 from headway.components._shared.times import format_time
 
 DIGEST_HEADER = "headway-model-digest"
+PROBE_HEADER = "headway-probe"  # a deployment's own requests, which no inference log takes for callers'
 PREDICTION = "prediction"
 PROBABILITY = "probability_"
 MAX_BODY_BYTES = 16 * 2**20

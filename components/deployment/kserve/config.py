@@ -140,6 +140,8 @@ class KServe(Config):
             mounted folder. KFP's `minio://` is taken as the `s3://` that it means.
         storage_secret: Name of the Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and the annotation
             `serving.kserve.io/s3-endpoint`.
+        log_secret: Name of the Secret whose keys are the model server's environment, for an inference log on S3:
+            AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, where it is not Amazon's, AWS_ENDPOINT_URL.
         resources: Of one pod.
         min_replicas: Pods at least; 0 lets an endpoint without requests have none, which only Knative can.
         max_replicas: Pods at most; needs `autoscaling` when it is more.
@@ -168,6 +170,7 @@ class KServe(Config):
     service_account: Name | None = None
     storage_uri: str | None = None
     storage_secret: Name | None = None
+    log_secret: Name | None = None
     resources: Resources = Resources()
     min_replicas: int = Field(default=1, ge=0)
     max_replicas: int | None = Field(default=None, ge=1)

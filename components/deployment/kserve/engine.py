@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from headway.components._shared import images
+from headway.components._shared.endpoints.log import log_key
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster
 from headway.components.deployment.config import Serving
@@ -21,7 +22,7 @@ from headway.components.deployment.kserve.lease import EndpointLease, Record
 from headway.components.deployment.kserve.memory import Memory
 from headway.components.deployment.kserve.recommender import Recommender
 from headway.components.deployment.kserve.settling import settle, withdraw
-from headway.components.deployment.kserve.storage import require_whole, storage_uri
+from headway.components.deployment.kserve.storage import require_whole, root_in_pods, storage_uri
 from headway.components.deployment.kserve.version import CONTAINER, Version, elsewhere, version_of
 from headway.components.deployment.kserve.watch import Watch
 from headway.components.deployment.kserve.ways.choice import noting_what_cannot_split, way_of, with_way
@@ -44,11 +45,11 @@ class KServeEngine(Memory):
     def __init__(self, state_uri: str, model_name: str, serving: Serving) -> None:
         self.endpoint = model_name
         self.state_uri = state_uri
-        self.serving = serving
         self.kserve = serving.kserve or KServe()
+        self.serving = serving.logging_to(f"{root_in_pods(state_uri, self.kserve.storage_uri)}/{log_key(model_name)}")
         self.cluster = Cluster(self.kserve.namespace)
         super().__init__(EndpointLease(self.cluster, model_name, serving.busy_timeout_s))
-        self._watch = Watch(self.cluster, model_name, serving, self.kserve)
+        self._watch = Watch(self.cluster, model_name, self.serving, self.kserve)
         self._recommender = Recommender(self.cluster, model_name)
 
     @contextlib.contextmanager

@@ -21,9 +21,7 @@ def storage_uri(release_uri: str, state_uri: str, seen_as: str | None) -> str:
         HeadwayError: `deployment.storage_unreachable`: no pod can read that address.
     """
     below = release_uri.removeprefix(state_uri.rstrip("/")).strip("/")
-    root = (seen_as or state_uri).rstrip("/")
-    if root.startswith("minio://"):  # what KFP calls its own store; KServe knows the protocol only
-        root = "s3://" + root.removeprefix("minio://")
+    root = root_in_pods(state_uri, seen_as)
     scheme = root.partition("://")[0]
     if local_folder(root) is not None or scheme not in SCHEMES:
         raise HeadwayError(
@@ -34,6 +32,14 @@ def storage_uri(release_uri: str, state_uri: str, seen_as: str | None) -> str:
             "serving.kserve.storage_uri what pods call it: pvc://claim/path.",
         )
     return f"{root}/{below}/model"
+
+
+def root_in_pods(state_uri: str, seen_as: str | None) -> str:
+    """What pods call the state folder."""
+    root = (seen_as or state_uri).rstrip("/")
+    if root.startswith("minio://"):  # what KFP calls its own store; KServe knows the protocol only
+        return "s3://" + root.removeprefix("minio://")
+    return root
 
 
 def require_whole(release_uri: str, seen_as: str) -> None:
@@ -53,4 +59,19 @@ def require_whole(release_uri: str, seen_as: str) -> None:
             f"KServe loads no empty files from S3, and the model would not be whole: {', '.join(missing)}.",
             value=missing[0],
             remedy="Write a line into each of them, such as a comment, and adopt and evaluate the model again.",
+        )
+
+
+def require_bucket(log_uri: str) -> None:
+    """Refuses an inference log where a serving pod, which has no disk of its own, could not write it.
+
+    Raises:
+        HeadwayError: `deployment.log_unreachable`.
+    """
+    if log_uri.partition("://")[0] not in ("gs", "s3"):
+        raise HeadwayError(
+            "deployment.log_unreachable",
+            "A serving pod cannot write its inference log there.",
+            value=log_uri,
+            remedy="Give serving.log.uri as gs:// or s3://.",
         )

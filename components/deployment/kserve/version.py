@@ -12,6 +12,7 @@ from headway.components._shared.config import Config
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Release
 from headway.components.deployment.kserve.config import KServe
+from headway.components.deployment.kserve.storage import require_bucket
 
 CONTAINER = "kserve-container"
 PORT = 8080
@@ -123,12 +124,15 @@ def _predictor(release: Release, storage_uri: str, serving: Serving, settings: K
         "--max-rows": str(serving.max_rows),
         **({} if release.threshold is None else {"--threshold": repr(release.threshold)}),
     }
+    log = serving.log.arguments() if serving.log else []
+    if serving.log:
+        require_bucket(serving.log.uri or "")
     container = {
         "name": CONTAINER,
         "image": settings.image or images.reference("serving"),
         "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-m", "headway.components.serving"],
-        "args": [part for pair in arguments.items() for part in pair],
+        "args": [*(part for pair in arguments.items() for part in pair), *log],
         "env": [
             {"name": "STORAGE_URI", "value": storage_uri},
             {"name": "HEADWAY_ENDING_FILE", "value": _ENDING},
@@ -155,6 +159,8 @@ def _predictor(release: Release, storage_uri: str, serving: Serving, settings: K
         },
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
     }
+    if log and settings.log_secret:
+        container["envFrom"] = [{"secretRef": {"name": settings.log_secret}}]
     annotations = {DIGEST: release.model_digest}
     if settings.storage_secret:
         annotations["serving.kserve.io/storageSecretName"] = settings.storage_secret

@@ -20,6 +20,7 @@ from headway.components._shared.endpoints import (
     remove_endpoint,
     write_endpoint,
 )
+from headway.components._shared.endpoints.log import log_key
 from headway.components._shared.errors import HeadwayError
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Address, Deployed, Look, Release, Running
@@ -45,7 +46,7 @@ class LocalEngine(Memory):
         super().__init__(endpoint_folder(state_uri, model_name))
         self.state_uri = state_uri
         self.model_name = model_name
-        self.serving = serving
+        self.serving = serving.logging_to(str(self.folder.parents[1] / log_key(model_name)))
         releases = self.folder.parents[1] / "releases" / model_name
         self.servers = Servers(self.folder, releases, model_name, serving.start_timeout_s)
         self._backends: dict[str, Backend] = {}
@@ -90,15 +91,14 @@ class LocalEngine(Memory):
         except HeadwayError as error:
             log.warning(f"the stable version cannot be brought back: {error}")
             return None
-        as_asked = backend.max_rows == self.serving.max_rows
-        return self._deployed(backend, as_asked=as_asked, revived=self._was_down)
+        return self._deployed(backend, as_asked=self._as_asked(backend), revived=self._was_down)
 
     def candidate(self) -> Deployed | None:
         """What the record says beside the stable version; it may have died."""
         record = self._running()
         if record is None or record.candidate is None:
             return None
-        return self._deployed(record.candidate, as_asked=record.candidate.max_rows == self.serving.max_rows)
+        return self._deployed(record.candidate, as_asked=self._as_asked(record.candidate))
 
     def start(self, release: Release) -> Deployed:
         """Starts a server on a port of its own, or adopts the one that runs.
@@ -113,6 +113,7 @@ class LocalEngine(Memory):
             manifest_sha256=release.manifest_sha256,
             threshold=release.threshold,
             max_rows=self.serving.max_rows,
+            log=self.serving.log,
             version=release.version,
             environment=release.environment,
         )
@@ -230,6 +231,9 @@ class LocalEngine(Memory):
             weight=weight,
             problem=problem,
         )
+
+    def _as_asked(self, backend: Backend) -> bool:
+        return (backend.max_rows, backend.log) == (self.serving.max_rows, self.serving.log)
 
     def _running(self) -> Endpoint | None:
         """The record, unless the endpoint was stopped on purpose."""

@@ -44,6 +44,7 @@ class Servers:
             arguments += ["--model-name", self.model_name, "--manifest-sha256", backend.manifest_sha256]
             arguments += ["--fd", str(address.fileno()), "--max-rows", str(backend.max_rows)]
             arguments += [] if backend.threshold is None else ["--threshold", repr(backend.threshold)]
+            arguments += backend.log.arguments() if backend.log else []
             threads = {"OMP_NUM_THREADS": "1"}
             module = "headway.components.serving"
             fds = [address.fileno()]

@@ -1,0 +1,219 @@
+"""The inference log: what was asked and answered, as Parquet in folders by hour, written beside the request path."""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+from prometheus_client import Counter, Gauge
+
+from headway.components._shared import inference_logs as layout
+from headway.components._shared.artifacts import ModelManifest
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.storage import open_storage
+from headway.components._shared.times import now
+
+log = logging.getLogger("headway.serving")
+
+_ROWS = Counter("headway_inference_log_rows", "Rows of the inference log by what became of them.", ["outcome"])
+_WAITING = Gauge("headway_inference_log_waiting_rows", "Rows that are to be written.")
+_FAILURES = Counter("headway_inference_log_failures", "Writes of the inference log that failed and are tried again.")
+_FILE_ROWS = 50_000
+_CLOSING_S = 20.0
+
+
+@dataclass
+class Served:
+    """One request on its way through the server, filled in where each thing is known.
+
+    Attributes:
+        time: When it arrived, UTC.
+        request_id: The caller's, or one that was made up.
+        frame: Its rows; None where it was refused.
+        values: What was predicted, one a row.
+        probabilities: Of shape (rows, classes); None for regressions.
+        status: Of the answer.
+        seconds: From the request's arrival to the answer.
+    """
+
+    time: datetime = field(default_factory=now)
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    frame: pl.DataFrame | None = None
+    values: Sequence[Any] = ()
+    probabilities: np.ndarray[Any, Any] | None = None
+    status: int = 200
+    seconds: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        """Rows that it has in the log."""
+        return 1 if self.frame is None else self.frame.height
+
+
+CURRENT: ContextVar[Served | None] = ContextVar("served", default=None)
+
+
+class LogWriter:
+    """Takes requests without waiting, and writes them from a thread of its own.
+
+    What does not fit is dropped and counted, in `headway_inference_log_rows_total{outcome="dropped"}`. A write that
+    fails is tried again until it succeeds; meanwhile what waits fills the room.
+
+    Args:
+        uri: Folder, or `gs://` or `s3://` prefix.
+        manifest: Of the model.
+        flush_s: Longest time between arrival and writing, in seconds; so much is lost when the process is killed.
+        max_rows: Most rows that wait.
+
+    Raises:
+        HeadwayError: `log.name_taken`, `storage.scheme_unknown`.
+    """
+
+    def __init__(self, uri: str, manifest: ModelManifest, *, flush_s: float, max_rows: int) -> None:
+        self.columns = layout.log_columns(manifest)
+        self._manifest = manifest
+        self._id = layout.id_column(manifest)
+        self._storage = open_storage(uri)
+        self._flush_s = flush_s
+        self._max_rows = max_rows
+        self._server = uuid.uuid4().hex[:16]
+        self._files = 0
+        self._waiting: list[Served] = []
+        self._rows = 0
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._end = threading.Event()
+        self._last_try = float("inf")
+        self._thread = threading.Thread(target=self._run, name="inference log", daemon=True)
+        self._thread.start()
+
+    def put(self, served: Served) -> None:
+        """Takes in a request that was answered."""
+        with self._lock:
+            if self._rows + served.rows > self._max_rows:
+                _ROWS.labels("dropped").inc(served.rows)
+                return
+            self._rows += served.rows
+            self._waiting.append(served)
+            full = self._rows >= min(_FILE_ROWS, self._max_rows // 2)
+        _WAITING.inc(served.rows)
+        if full:
+            self._wake.set()
+
+    def close(self) -> None:
+        """Writes what waits, for 20 s at most; the rest is counted as dropped."""
+        self._last_try = time.monotonic() + _CLOSING_S
+        self._end.set()
+        self._wake.set()
+        self._thread.join(_CLOSING_S + 5)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(self._flush_s)
+            self._wake.clear()
+            ending = self._end.is_set()
+            with self._lock:
+                batch, self._waiting = self._waiting, []
+            by_hour: dict[str, list[Served]] = defaultdict(list)
+            for served in batch:
+                by_hour[layout.hour_folder(served.time)].append(served)
+            for folder, requests in by_hour.items():
+                self._files += 1
+                key, rows = f"{folder}/{self._server}-{self._files:06}.parquet", sum(each.rows for each in requests)
+                _ROWS.labels("written" if self._write(key, requests) else "dropped").inc(rows)
+                _WAITING.dec(rows)
+                with self._lock:
+                    self._rows -= rows
+            if ending:
+                return
+
+    def _write(self, key: str, requests: Sequence[Served]) -> bool:
+        """Writes one file; a second try has the same name, so that a write whose answer was lost is no second one."""
+        content, delay = None, 0.5
+        while True:
+            try:
+                content = content or _parquet(self._frame(requests))
+                self._storage.create(key, content)
+            except Exception as error:  # noqa: BLE001 - whatever a store's library throws, the thread must not end
+                _FAILURES.inc()
+                code = error.code if isinstance(error, HeadwayError) else type(error).__name__
+                log.error(f"the inference log could not be written to {self._storage.uri}: {code}")
+            else:
+                return True
+            if content is None or time.monotonic() > self._last_try:
+                log.error(f"{len(requests)} requests are missing in the inference log")
+                return False
+            if self._end.wait(delay):
+                time.sleep(0.5)
+            delay = min(2 * delay, 30.0)
+
+    def _frame(self, requests: Sequence[Served]) -> pl.DataFrame:
+        """The rows of a file, in the order of their arrival at the log."""
+        answered = [served for served in requests if served.frame is not None]
+        frames = [served.frame for served in answered if served.frame is not None]
+        logged = [name for name in self.columns if frames and name in frames[0].columns]
+        parts = [self._head(answered, refused=False)]
+        if frames:
+            parts.append(pl.concat([frame.select(logged) for frame in frames], rechunk=True))
+            parts.append(self._answers(answered))
+        refused = self._head([served for served in requests if served.frame is None], refused=True)
+        whole = pl.concat([pl.concat(parts, how="horizontal"), refused], how="diagonal")
+        missing = [pl.lit(None, dtype).alias(n) for n, dtype in self.columns.items() if n not in whole.columns]
+        return whole.with_columns(missing).select(*self.columns)
+
+    def _head(self, requests: Sequence[Served], *, refused: bool) -> pl.DataFrame:
+        counts = np.array([served.rows for served in requests], dtype=np.int64)
+
+        def each(values: Sequence[object], name: str) -> pl.Series:
+            short = pl.Series(name, values, dtype=layout.ALWAYS[name])
+            return short.gather(np.repeat(np.arange(len(values)), counts))
+
+        ids: list[str] = []
+        for served in requests:
+            ids += [served.request_id] if refused else self._ids(served)
+        return pl.DataFrame(
+            [
+                pl.Series(layout.ID, ids, dtype=pl.String()),
+                each([served.request_id for served in requests], layout.REQUEST),
+                each([served.time for served in requests], layout.TIME),
+                each([self._manifest.model_digest for _ in requests], layout.MODEL),
+                each([served.status for served in requests], layout.STATUS),
+                each([round(1000 * served.seconds, 3) for served in requests], layout.LATENCY),
+            ]
+        )
+
+    def _ids(self, served: Served) -> Sequence[str]:
+        """Of the rows: the caller's, or else made of the request's."""
+        assert served.frame is not None
+        if self._id and self._id.name in served.frame.columns:
+            return layout.logged_ids(served.frame[self._id.name], self._id)
+        request = served.request_id
+        return [request] if served.rows == 1 else [f"{request}/{row}" for row in range(served.rows)]
+
+    def _answers(self, requests: Sequence[Served]) -> pl.DataFrame:
+        classes = self._manifest.classes
+        values = [str(v) if classes else v for served in requests for v in served.values]
+        columns = [pl.Series(layout.PREDICTED, values, dtype=self.columns[layout.PREDICTED])]
+        given = [served.probabilities for served in requests if served.probabilities is not None]
+        if given:
+            stacked = np.concatenate(given)
+            names = [f"{layout.PROBABILITIES}{label}" for label in classes]
+            columns += [pl.Series(name, stacked[:, i]) for i, name in enumerate(names)]
+        return pl.DataFrame(columns)
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    content = io.BytesIO()
+    frame.write_parquet(content)
+    return content.getvalue()
