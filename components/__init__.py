@@ -20,6 +20,7 @@ ROOMS = {
     "undeploy_model": "deployment",
     "deployment_status": "deployment",
     "finish_rollout": "deployment",
+    "collect_window": "monitoring",
     "detect_drift": "monitoring",
     "notify": "alerting",
 }

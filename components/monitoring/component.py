@@ -2,9 +2,67 @@
 
 from typing import Any, Optional
 
-from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Output
+from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
 
 from headway.components._shared.component import component
+
+
+@component(image="tabular")
+def collect_window(
+    model: Input[Model],
+    window: Output[Dataset],
+    summary: Output[Artifact],
+    metrics: Output[Metrics],
+    report: Output[HTML],
+    model_name: str,
+    start: str,
+    end: str,
+    labels: Input[Dataset] = None,
+    label_cutoff: Optional[str] = None,
+    log_uri: Optional[str] = None,
+    state_uri: Optional[str] = None,
+) -> None:
+    """Reads what a model was asked and what it answered between two times, and joins the labels known by then.
+
+    The same log and labels give the same artifact, byte for byte. Each id counts once, other versions' rows and refused
+    requests are counted and left out, and a file that cannot be read is named and left out.
+
+    Args:
+        model: The model whose rows are wanted.
+        model_name: The endpoint, as at deploy_model.
+        start: Start of the window, inclusive, UTC.
+        end: End of the window, exclusive, UTC.
+        labels: Rows with the column that has the role `id` in the model's schema and the target; and the one with the
+            role `label_time`, if there is one.
+        label_cutoff: Only labels known by then count, UTC; a later one gives a window of its own.
+        log_uri: The inference log; by default `logs/MODEL_NAME` below `state_uri`, where deploy_model's `serving.log`
+            puts it.
+        state_uri: Folder or `gs://` or `s3://` prefix; with it, what was found is remembered, and a window that is
+            collected again says what has changed.
+
+    Returns:
+        window: The rows by time: `_id`, `_time`, `_latency_ms`, the features, `_prediction`, `_probability_CLASS`, and
+            the target, empty where the label is not there yet.
+        summary: JSON: rows, labels and their delay, and what was left out and why.
+        metrics: Rows, requests, rows with a label, their share.
+        report: Rows and labels over time, and what was left out.
+    """
+    from headway.components.monitoring.window.collect import collect_window as run
+
+    run(
+        model,
+        window,
+        summary,
+        metrics,
+        report,
+        model_name=model_name,
+        start=start,
+        end=end,
+        labels=labels,
+        label_cutoff=label_cutoff,
+        log_uri=log_uri,
+        state_uri=state_uri,
+    )
 
 
 @component(image="tabular")

@@ -1,0 +1,1 @@
+"""One window of an inference log, with the labels that have arrived by then."""
