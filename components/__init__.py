@@ -22,6 +22,7 @@ ROOMS = {
     "finish_rollout": "deployment",
     "collect_window": "monitoring",
     "detect_drift": "monitoring",
+    "measure_performance": "monitoring",
     "notify": "alerting",
 }
 """Component to the room that it lives in."""

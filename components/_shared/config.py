@@ -20,6 +20,7 @@ PUBLISHED = (
     "evaluation",
     "gates",
     "intended_use",
+    "performance",
     "roles",
     "schema",
     "search_space",

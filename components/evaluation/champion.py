@@ -11,12 +11,12 @@ import polars as pl
 from headway.components._shared.artifacts import ModelManifest, is_champion, verify_model
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import LoadedModel, Predictions, load_model
+from headway.components._shared.statistics.blocks import Blocks, numbers_of
 from headway.components._shared.statistics.differences import Difference, difference
 from headway.components._shared.statistics.intervals import Interval, interval
 from headway.components._shared.statistics.metrics import Metric, Outcomes
-from headway.components.evaluation.measure import Measured, numbers_of
-from headway.components.evaluation.rows import Blocks
-from headway.components.evaluation.slices import Slice
+from headway.components._shared.statistics.slices import Slice
+from headway.components.evaluation.measure import Measured
 
 NO_CHAMPION = "No champion to compare with."
 SAME_MODEL = "The champion is this very model: nothing to compare."

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from headway.components._shared.profiles.columns import FEWEST
+from headway.components._shared.statistics.blocks import MIN_BLOCKS, Blocks
 from headway.components._shared.statistics.estimates import Integers, share
 from headway.components._shared.statistics.intervals import Interval, interval
 from headway.components._shared.statistics.metrics import Outcomes
-from headway.components.evaluation.rows import MIN_BLOCKS, MIN_SHOWN, Blocks
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def _share(
     among: npt.NDArray[np.bool_], event: npt.NDArray[np.bool_], blocks: Blocks | None, *, confidence: float
 ) -> Interval | None:
     estimate = share(among, event)
-    if estimate is None or estimate.support < MIN_SHOWN:
+    if estimate is None or estimate.support < FEWEST:
         return None
     if blocks is None:
         return interval(estimate, confidence=confidence)

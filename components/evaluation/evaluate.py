@@ -23,7 +23,7 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
 from headway.components._shared.state import State, checked_model_name, run_id
 from headway.components._shared.statistics.intervals import Interval
-from headway.components._shared.statistics.metrics import Metric, metrics_of
+from headway.components._shared.statistics.metrics import PRIMARY, Metric, metrics_of
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components._shared.times import format_time, now
 from headway.components._shared.verdicts import SliceOutcome, Verdict, write_verdict
@@ -32,7 +32,6 @@ from headway.components.evaluation.config import Evaluation, Gates
 from headway.components.evaluation.examine import Question, examine
 from headway.components.evaluation.gate_checks import check_gates, gap_columns, sliced_columns
 from headway.components.evaluation.gates import blessing, decide, figures
-from headway.components.evaluation.measure import PRIMARY
 from headway.components.evaluation.report import write_report
 from headway.components.evaluation.result import Result
 from headway.components.evaluation.rows import check_showable

@@ -12,18 +12,25 @@ from headway.components._shared.artifacts import ModelManifest
 from headway.components._shared.datasets import Dataset
 from headway.components._shared.estimators import LoadedModel
 from headway.components._shared.profiles import read_profile
+from headway.components._shared.statistics.blocks import Blocks, numbers_of, widest
+from headway.components._shared.statistics.calibration import calibrate
 from headway.components._shared.statistics.metrics import Metric, Outcomes, metrics_of
-from headway.components.evaluation.calibration import calibrate
+from headway.components._shared.statistics.slices import (
+    Slice,
+    automatic_columns,
+    known_slices,
+    measure_slices,
+    slice_rows,
+)
 from headway.components.evaluation.champion import Comparison, compare, compare_slices, predict_champion
 from headway.components.evaluation.classes import measure_classes
 from headway.components.evaluation.config import Evaluation, Gates, SliceGate
 from headway.components.evaluation.gate_checks import check_slices, gap_columns, sliced_columns
 from headway.components.evaluation.golden import golden_rows
 from headway.components.evaluation.groups import GAP_METRICS, Gap, measure_gap
-from headway.components.evaluation.measure import measure, numbers_of, outcomes_of, skill, widest
+from headway.components.evaluation.measure import measure, outcomes_of, skill
 from headway.components.evaluation.result import Result
-from headway.components.evaluation.rows import Blocks, read_rows
-from headway.components.evaluation.slices import Slice, automatic_columns, known_slices, measure_slices, slice_rows
+from headway.components.evaluation.rows import read_rows
 from headway.components.evaluation.speed import calls_to_bound_tail, time_model
 from headway.components.evaluation.threshold import Threshold, find_threshold
 

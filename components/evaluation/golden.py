@@ -12,8 +12,8 @@ from headway.components._shared.artifacts import ModelManifest
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import LoadedModel, Predictions
 from headway.components._shared.hashing import stable_hash
+from headway.components._shared.profiles.columns import FEWEST
 from headway.components._shared.statistics.estimates import Floats, Integers
-from headway.components.evaluation.rows import MIN_SHOWN
 
 # The same row alone and among others: further apart than this is not rounding.
 TOLERANCE = 1e-6
@@ -100,13 +100,13 @@ def _common(features: pl.DataFrame) -> npt.NDArray[np.bool_]:
     texts = _texts(features)
     if not texts:
         return np.ones(features.height, dtype=bool)
-    return features.select(pl.all_horizontal(pl.len().over(name) >= MIN_SHOWN for name in texts)).to_series().to_numpy()
+    return features.select(pl.all_horizontal(pl.len().over(name) >= FEWEST for name in texts)).to_series().to_numpy()
 
 
 def _folded(features: pl.DataFrame) -> pl.DataFrame:
     """The same rows with every rare text value missing."""
     return features.with_columns(
-        pl.when(pl.len().over(name) >= MIN_SHOWN).then(name).alias(name) for name in _texts(features)
+        pl.when(pl.len().over(name) >= FEWEST).then(name).alias(name) for name in _texts(features)
     )
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from headway.components._shared.statistics.blocks import Blocks
 from headway.components._shared.statistics.differences import Difference, difference
 from headway.components._shared.statistics.estimates import Estimate, restrict
 from headway.components._shared.statistics.intervals import Interval, interval, largest
 from headway.components._shared.statistics.metrics import Metric, Outcomes, Task
-from headway.components.evaluation.rows import Blocks
-from headway.components.evaluation.slices import Slice, lacks
+from headway.components._shared.statistics.slices import Slice, lacks
 
 # Demographic parity, equal opportunity, its other half, and how well the model ranks within a group.
 GAP_METRICS: dict[Task, tuple[str, ...]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,13 +10,11 @@ import numpy as np
 from headway.components._shared.artifacts import ModelManifest
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import Predictions
+from headway.components._shared.statistics.blocks import Blocks, numbers_of
 from headway.components._shared.statistics.differences import Difference, difference
-from headway.components._shared.statistics.estimates import Estimate, Floats, Integers
+from headway.components._shared.statistics.estimates import Estimate, Floats
 from headway.components._shared.statistics.intervals import Interval, interval
-from headway.components._shared.statistics.metrics import Metric, Outcomes, Task, metrics_of
-from headway.components.evaluation.rows import Blocks
-
-PRIMARY: dict[Task, str] = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
+from headway.components._shared.statistics.metrics import Metric, Outcomes, metrics_of
 
 
 @dataclass(frozen=True)
@@ -112,21 +110,3 @@ def skill(measured: Measured, blocks: Blocks | None, *, confidence: float) -> Di
         higher_is_better=measured.metric.better == "higher",
         confidence=confidence,
     )
-
-
-def widest(outcomes: Outcomes, candidates: Sequence[Blocks], metric: Metric, *, confidence: float) -> Blocks | None:
-    """Of the ways in which rows may depend, the one with the widest interval of the metric; None for independence."""
-    estimate = metric.estimate(outcomes)
-    if estimate is None or not candidates:
-        return None
-
-    def width(blocks: Blocks) -> float:
-        around = interval(estimate, blocks.numbers, confidence=confidence)
-        return around.high - around.low
-
-    return max(candidates, key=width)
-
-
-def numbers_of(blocks: Blocks | None) -> Integers | None:
-    """Block numbers, or None for independent rows."""
-    return None if blocks is None else blocks.numbers

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from headway.components._shared.profiles.columns import FEWEST
 from headway.components._shared.reports import Block, Cell, Value, badge, charts, details, figure, table, text
 from headway.components._shared.reports.formats import number, percent
+from headway.components._shared.statistics.blocks import MIN_BLOCKS
 from headway.components._shared.statistics.metrics import LABELS
+from headway.components._shared.statistics.slices import SliceResult
 from headway.components.evaluation.classes import confusion
 from headway.components.evaluation.report_cells import FOREST_ROWS, around, p_value
 from headway.components.evaluation.result import Result
-from headway.components.evaluation.rows import MIN_BLOCKS, MIN_SHOWN
-from headway.components.evaluation.slices import SliceResult
 
 SHOWN_CLASSES = 10
 
@@ -46,7 +47,7 @@ def classes(result: Result) -> Iterator[Block]:
     yield text(
         "Precision is the share of the rows taken for a class that are of it, recall the share of the rows of a class "
         "that are taken for it. Each interval holds for itself; a dash stands where fewer than "
-        f"{MIN_SHOWN} rows decide{'' if result.blocks is None else f', or rows of fewer than {MIN_BLOCKS} blocks'}."
+        f"{FEWEST} rows decide{'' if result.blocks is None else f', or rows of fewer than {MIN_BLOCKS} blocks'}."
     )
 
 

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import polars as pl
 
 from headway.components._shared.artifacts import ModelManifest
+from headway.components._shared.statistics.blocks import Blocks
+from headway.components._shared.statistics.calibration import Calibration
 from headway.components._shared.statistics.differences import Difference
 from headway.components._shared.statistics.intervals import Interval
 from headway.components._shared.statistics.metrics import CALIBRATION_ERROR, Metric, Outcomes, metrics_of
-from headway.components.evaluation.calibration import Calibration
+from headway.components._shared.statistics.slices import SliceResult, worst_of
 from headway.components.evaluation.champion import Comparison
 from headway.components.evaluation.classes import ClassResult
 from headway.components.evaluation.config import Evaluation
 from headway.components.evaluation.gates import WORST, Evidence
 from headway.components.evaluation.groups import Gap
 from headway.components.evaluation.measure import Measured
-from headway.components.evaluation.rows import Blocks
-from headway.components.evaluation.slices import SliceResult, worst_of
 from headway.components.evaluation.speed import Speed
 from headway.components.evaluation.threshold import Threshold
 

@@ -13,34 +13,14 @@ from headway.components._shared.datasets import Dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.reports.formats import counted
 from headway.components._shared.schemas import Role, Schema, require_columns
-from headway.components._shared.statistics.estimates import Floats, Integers
+from headway.components._shared.statistics.blocks import MIN_BLOCKS, Blocks, blocks_by
+from headway.components._shared.statistics.estimates import Floats
 from headway.components._shared.times import format_time
 from headway.components.evaluation.config import Dependence, Evaluation
 
 MIN_ROWS = 30
-# Fewer blocks tell too little about how blocks differ.
-MIN_BLOCKS = 5
-# A value that fewer rows hold could point at somebody: it is not shown.
-MIN_SHOWN = 10
 # Values of columns with these roles name a person or a row, and must not reach a report.
 _NAMING: tuple[Role, ...] = ("id", "entity", "subject", "personal")
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """Rows that may depend on each other.
-
-    Attributes:
-        numbers: Shape (rows,): each row's block, from 0, in the order of the column's values.
-        words: What a block is, such as `day of time_hour`.
-        count: Number of blocks.
-        ordered: Whether neighbouring blocks are neighbours in time.
-    """
-
-    numbers: Integers
-    words: str
-    count: int
-    ordered: bool
 
 
 @dataclass(frozen=True)
@@ -171,7 +151,7 @@ def find_blocks(frame: pl.DataFrame, schema: Schema, evaluation: Evaluation) -> 
     if setting == "none":
         return ()
     if isinstance(setting, Dependence):
-        named = _blocks_by(frame, setting.column, setting.period)
+        named = blocks_by(frame, setting.column, setting.period)
         if named.count < MIN_BLOCKS:
             raise HeadwayError(
                 "evaluation.too_few_blocks",
@@ -182,26 +162,9 @@ def find_blocks(frame: pl.DataFrame, schema: Schema, evaluation: Evaluation) -> 
             )
         return (named,)
     roles: tuple[Role, ...] = ("group", "subject", "entity")
-    found = [_blocks_by(frame, name, None) for role in roles for name in schema.names(role) if name in frame.columns]
-    found += [_blocks_by(frame, name, "1d") for name in schema.names("time") if name in frame.columns]
+    found = [blocks_by(frame, name, None) for role in roles for name in schema.names(role) if name in frame.columns]
+    found += [blocks_by(frame, name, "1d") for name in schema.names("time") if name in frame.columns]
     return tuple(b for b in found if MIN_BLOCKS <= b.count < frame.height)
-
-
-def _blocks_by(frame: pl.DataFrame, column: str, period: str | None) -> Blocks:
-    values = frame[column]
-    in_time = values.dtype == pl.Date or isinstance(values.dtype, pl.Datetime)
-    if period is not None and values.dtype == pl.String:
-        values = values.str.to_datetime(strict=False, time_zone="UTC")
-        in_time = values.null_count() < len(values)
-    if period is not None and in_time:
-        values = values.cast(pl.Datetime("us")).dt.truncate(period)
-    numbers = values.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
-    _, numbers = np.unique(numbers, return_inverse=True)
-    words = f"{_PERIODS[period]} of {column}" if period is not None and in_time else f"value of {column}"
-    return Blocks(numbers.astype(np.int64), words, int(numbers.max()) + 1, in_time)
-
-
-_PERIODS = {"1h": "hour", "1d": "day", "1w": "week", "1mo": "month"}
 
 
 def _span(frame: pl.DataFrame, schema: Schema) -> tuple[str, str] | None:

@@ -115,3 +115,55 @@ def detect_drift(
         seed=seed,
         state_uri=state_uri,
     )
+
+
+@component(image="tabular")
+def measure_performance(
+    window: Input[Dataset],
+    model: Input[Model],
+    verdict: Input[Artifact],
+    findings: Output[Artifact],
+    metrics: Output[Metrics],
+    report: Output[HTML],
+    performance: dict[str, Any] = {},
+    before: Input[Artifact] = None,
+    seed: int = 0,
+    state_uri: Optional[str] = None,
+) -> None:
+    """Measures how good a window's answers were against what the evaluation promised, and estimates what has no label.
+
+    A metric is `worse` when its loss is more than what does not matter and not by chance; `held` when a loss of more
+    than that is ruled out; else `unclear`. Estimates take the model's probabilities for true, are marked as estimates,
+    and are held against the truth where labels are there.
+
+    Args:
+        window: Of collect_window.
+        model: The model that answered.
+        verdict: Of evaluate_model about it: its metrics and slices are the promise. A released model has it beside it.
+        performance: What decides, see the JSON Schema `Performance`: `metrics` (those of the verdict's gates),
+            `primary_metric`, `relative_tolerance` (0.05), `tolerance` (metric to the same in its unit), `confidence`
+            (0.95), `min_rows` (100 with a label), `slices` (`auto`).
+        before: The output `findings` of the window before; with it, the report says what has changed since.
+        seed: Of the draws of estimates and calibration.
+        state_uri: Folder or `gs://` or `s3://` prefix where the run's records and reports are kept.
+
+    Returns:
+        findings: JSON: every metric with its interval, the promise and the gain over it, the state of those that
+            decide, estimates, slices that deviate, and whether labelled rows stand for the window.
+        metrics: Rows, rows with a label, each metric, each estimate.
+        report: What came out against what was promised, and what explains it.
+    """
+    from headway.components.monitoring.performance.measure import measure_performance as run
+
+    run(
+        window,
+        model,
+        verdict,
+        findings,
+        metrics,
+        report,
+        performance=performance,
+        before=before,
+        seed=seed,
+        state_uri=state_uri,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -83,3 +83,25 @@ class Drift(Config):
     outside: float = Field(default=0.01, gt=0, le=1)
     min_rows: int = Field(default=30, ge=1)
     classifier: Classifier | None = Classifier()
+
+
+class Performance(Config):
+    """When a model counts as worse than its evaluation promised.
+
+    Attributes:
+        metrics: What decides; by default what the verdict's gates are about, else the primary metric.
+        primary_metric: Leads the report and measures slices and calibration; roc_auc, log_loss or rmse by task.
+        relative_tolerance: Loss that does not matter, as a share of the promised value.
+        tolerance: Metric to the same in its own unit, where that is to be another.
+        confidence: Of every two-sided interval; those that decide hold together with it.
+        min_rows: Fewest rows with a label of which anything is measured.
+        slices: Columns whose values are measured apart; `auto` takes text and booleans with 2 to 20 values.
+    """
+
+    metrics: tuple[str, ...] = ()
+    primary_metric: str | None = None
+    relative_tolerance: float = Field(default=0.05, gt=0, lt=1)
+    tolerance: dict[str, Annotated[float, Field(ge=0)]] = {}
+    confidence: float = Field(default=0.95, ge=0.5, le=0.999)
+    min_rows: int = Field(default=100, ge=30)
+    slices: tuple[str, ...] | Literal["auto"] = "auto"

@@ -9,11 +9,10 @@ import polars as pl
 
 from headway.components._shared.config import Config
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.profiles.columns import FEWEST
 from headway.components._shared.reports.formats import counted
 from headway.components.splitting.config import Split
 from headway.components.splitting.parts import MAX_LABELS, Keys, Parts, Rows, time_text
-
-FEWEST = 10  # rarer labels are folded, for a rare value may point to a person
 
 
 class Counts(Config):

@@ -31,6 +31,7 @@ MODELS = {
     "serving": ("deployment", "Serving"),
     "alerts": ("alerting", "Alerts"),
     "drift": ("monitoring", "Drift"),
+    "performance": ("monitoring", "Performance"),
 }
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "String": str,

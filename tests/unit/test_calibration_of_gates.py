@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from headway.components._shared.statistics.calibration import calibrate
 from headway.components._shared.statistics.differences import difference, power
 from headway.components._shared.statistics.estimates import restrict
 from headway.components._shared.statistics.intervals import (
@@ -15,7 +16,6 @@ from headway.components._shared.statistics.intervals import (
 )
 from headway.components._shared.statistics.metrics import Outcomes, metrics_of
 from headway.components._shared.statistics.spread import spread_of
-from headway.components.evaluation.calibration import calibrate
 from headway.components.evaluation.config import Gates
 from headway.components.evaluation.gates import Evidence, decide
 

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.schemas import Column, Schema
+from headway.components._shared.statistics.blocks import Blocks
 from headway.components._shared.statistics.metrics import Outcomes, metrics_of
+from headway.components._shared.statistics.slices import automatic_columns, measure_slices, slice_rows, worst_of
 from headway.components.evaluation.config import Costs, Evaluation
 from headway.components.evaluation.groups import measure_gap
-from headway.components.evaluation.rows import Blocks, find_blocks
-from headway.components.evaluation.slices import automatic_columns, measure_slices, slice_rows, worst_of
+from headway.components.evaluation.rows import find_blocks
 from headway.components.evaluation.threshold import cheapest_threshold, cost_curve, find_threshold
 
 

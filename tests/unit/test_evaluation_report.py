@@ -9,11 +9,11 @@ import pytest
 
 from headway.components._shared.artifacts import LocalArtifact
 from headway.components._shared.datasets import write_dataset
+from headway.components._shared.statistics.blocks import Blocks
 from headway.components._shared.statistics.metrics import Outcomes
 from headway.components._shared.verdicts import read_verdict
 from headway.components.evaluation.classes import confusion, measure_classes
 from headway.components.evaluation.evaluate import evaluate
-from headway.components.evaluation.rows import Blocks
 from tests.tabular_samples import customer_schema, customers, trained
 
 GATES = {

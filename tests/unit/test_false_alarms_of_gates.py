@@ -4,15 +4,15 @@ import numpy as np
 import polars as pl
 import pytest
 
+from headway.components._shared.statistics.blocks import Blocks
 from headway.components._shared.statistics.differences import difference
 from headway.components._shared.statistics.intervals import interval
 from headway.components._shared.statistics.metrics import Outcomes, metrics_of
+from headway.components._shared.statistics.slices import measure_slices, slice_rows, worst_of
 from headway.components.evaluation.config import Costs, Gates
 from headway.components.evaluation.gates import Evidence, decide
 from headway.components.evaluation.groups import measure_gap
 from headway.components.evaluation.measure import measure, no_skill, skill
-from headway.components.evaluation.rows import Blocks
-from headway.components.evaluation.slices import measure_slices, slice_rows, worst_of
 from headway.components.evaluation.speed import calls_to_bound_tail, latency_quantile
 from headway.components.evaluation.threshold import find_threshold
 from tests.unit.test_calibration_of_gates import DAYS, NOMINAL, days_of, judged, one_model, regression, sigmoid

@@ -27,6 +27,8 @@ from headway.components._shared.statistics.estimates import (
 
 Task = Literal["binary", "multiclass", "regression"]
 
+# What leads a report where nobody says otherwise.
+PRIMARY: dict[Task, str] = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 CLASSIFICATION: tuple[Task, ...] = ("binary", "multiclass")
 # Probabilities are kept this far from 0 and 1 in the log loss.
 SMALLEST_PROBABILITY = 1e-15

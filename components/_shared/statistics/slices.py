@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from headway.components._shared.profiles.columns import FEWEST
 from headway.components._shared.reports.formats import counted
 from headway.components._shared.schemas import Schema
+from headway.components._shared.statistics.blocks import MIN_BLOCKS, Blocks
 from headway.components._shared.statistics.differences import Difference, difference, holm
 from headway.components._shared.statistics.estimates import Estimate, Integers, restrict
 from headway.components._shared.statistics.intervals import Interval, interval, smallest
 from headway.components._shared.statistics.intervals import largest as largest_of
 from headway.components._shared.statistics.metrics import Metric, Outcomes
-from headway.components.evaluation.rows import MIN_BLOCKS, MIN_SHOWN, Blocks
 
 MAX_VALUES = 20
 QUARTERS = 4
@@ -181,11 +182,11 @@ def _pieces(values: pl.Series) -> Iterator[Slice]:
     if values.n_unique() > MAX_VALUES and (values.dtype.is_numeric() or values.dtype.is_temporal()):
         values = _quarters(values)
     counts = values.value_counts().sort(column, nulls_last=True)
-    shown = counts.filter(pl.col("count") >= MIN_SHOWN)[column]
+    shown = counts.filter(pl.col("count") >= FEWEST)[column]
     for value in shown:
         rows = (values.is_null() if value is None else values == value).fill_null(False)
         yield Slice(f"{column}={named(value)}", column, rows.to_numpy())
-    rare = counts.filter(pl.col("count") < MIN_SHOWN)[column]
+    rare = counts.filter(pl.col("count") < FEWEST)[column]
     if len(rare):
         yield Slice(f"{column}={RARE}", column, values.is_in(rare.implode(), nulls_equal=True).to_numpy())
 
