@@ -23,6 +23,7 @@ ROOMS = {
     "collect_window": "monitoring",
     "detect_drift": "monitoring",
     "measure_performance": "monitoring",
+    "decide": "monitoring",
     "notify": "alerting",
 }
 """Component to the room that it lives in."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, RootModel, ValidationError
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.times import parse_duration
 
 # The models whose JSON Schema `headway compile` writes to `compiled/schemas/`.
 PUBLISHED = (
@@ -21,6 +22,7 @@ PUBLISHED = (
     "gates",
     "intended_use",
     "performance",
+    "policy",
     "roles",
     "schema",
     "search_space",
@@ -81,6 +83,10 @@ def readable(read: Callable[[str], object], value: Text) -> Text:
     except HeadwayError as error:
         raise ValueError(f"{error.message} {error.remedy}") from None
     return value
+
+
+Duration = Annotated[str, AfterValidator(lambda text: readable(parse_duration, text))]
+"""A field such as `10m`."""
 
 
 class _Fault(NamedTuple):

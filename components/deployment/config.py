@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from headway.components._shared.config import Config
+from headway.components._shared.config import Config, Duration
 from headway.components._shared.endpoints.log import InferenceLog
 from headway.components._shared.times import parse_duration
-from headway.components.deployment.analysis.config import Analysis, Duration
+from headway.components.deployment.analysis.config import Analysis
 from headway.components.deployment.kserve.config import KServe
 
 

@@ -167,3 +167,48 @@ def measure_performance(
         seed=seed,
         state_uri=state_uri,
     )
+
+
+@component(image="tabular")
+def decide(
+    window: Input[Artifact],
+    decision: Output[Artifact],
+    metrics: Output[Metrics],
+    report: Output[HTML],
+    state_uri: str,
+    policy: dict[str, Any] = {},
+    drift: Input[Artifact] = None,
+    performance: Input[Artifact] = None,
+) -> None:
+    """Says what follows from a window, by rules over it and the windows before: ok, watch, alert, retrain, roll_back.
+
+    The history only grows: a window that was judged at its label cutoff keeps the decision that it has, whoever asks
+    again. The same window, history and policy give the same decision a year later; no clock is asked.
+
+    Args:
+        window: The `summary` of collect_window.
+        policy: Rules and what holds them back, see the JSON Schema `Policy`: `rules` (each with `name`, `when`,
+            `at_least`, `of_last`, `outcome`), `much_drift` (0.3), `few_labels` (0.1), `cooldown` (7d), `budget`
+            (`retrainings` 2 `per` 30d), `business_hours` (none).
+        drift: The `findings` of detect_drift in this window.
+        performance: The `findings` of measure_performance in this window.
+        state_uri: Folder or `gs://` or `s3://` prefix where the history is, and where run records are kept.
+
+    Returns:
+        decision: JSON: the outcome, the rule that fired and why, every signal, the incident that the window belongs to,
+            and what the history lacks.
+        metrics: Severity from 0 (ok) to 4 (roll_back), and each signal as 0 or 1.
+        report: The outcome, the signals, and those of the windows before.
+    """
+    from headway.components.monitoring.decision.decide import decide as run
+
+    run(
+        window,
+        decision,
+        metrics,
+        report,
+        policy=policy,
+        drift=drift,
+        performance=performance,
+        state_uri=state_uri,
+    )

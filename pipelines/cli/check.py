@@ -32,6 +32,7 @@ MODELS = {
     "alerts": ("alerting", "Alerts"),
     "drift": ("monitoring", "Drift"),
     "performance": ("monitoring", "Performance"),
+    "policy": ("monitoring", "Policy"),
 }
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "String": str,

@@ -10,6 +10,16 @@ from headway.components._shared.reports import vega
 from headway.components._shared.reports.vega import COLOURS, Chart, Point
 
 _SQUARE_HEIGHT = 320
+# What a state is drawn in, wherever it is drawn.
+STATES = {
+    "quiet": vega.GRID,
+    "ok": vega.GRID,
+    "fired": COLOURS[1],
+    "watch": COLOURS[0],
+    "alert": COLOURS[1],
+    "retrain": COLOURS[3],
+    "roll back": COLOURS[4],
+}
 
 Curves = Mapping[str, Sequence[Point]] | Sequence[Point]
 
@@ -91,6 +101,31 @@ def grouped_bars(rows: Sequence[tuple[str, str, float]], title: str = "value") -
         color=vega.colour(series),
     )
     return vega.chart([layer], height={"step": 14, "for": "offset"})
+
+
+def marks(rows: Sequence[tuple[str, str, str]]) -> Chart:
+    """A row of squares a name, one a moment, such as the signals of each window.
+
+    Args:
+        rows: Moment (as text, in order), name and state; a state is told by its colour and, in the legend, by its name.
+    """
+    drawn = [{"moment": moment, "label": name, "series": state} for moment, name, state in rows]
+    states = list(dict.fromkeys(state for *_, state in rows))
+    palette = {state: STATES.get(state, COLOURS[i % len(COLOURS)]) for i, state in enumerate(states)}
+    short = [str(moment) for moment in dict.fromkeys(moment for moment, *_ in rows)]
+    axis = {"labelAngle": -45, "title": None, "grid": False, "labelLimit": 90, "labelOverlap": True}
+    return vega.chart(
+        [
+            vega.layer(
+                drawn,
+                {"type": "rect", "stroke": "var(--page)", "strokeWidth": 3, "cornerRadius": 3},
+                x={"field": "moment", "type": "ordinal", "sort": short, "axis": axis},
+                y=vega.labels(),
+                color=vega.colour(states, palette),
+            )
+        ],
+        height={"step": 26},
+    )
 
 
 def line(

@@ -7,10 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, model_validator
 
-from headway.components._shared.config import Config, readable
-from headway.components._shared.times import parse_duration
-
-Duration = Annotated[str, AfterValidator(lambda text: readable(parse_duration, text))]
+from headway.components._shared.config import Config, Duration
 
 # What the suite's own model server counts: each answer by route and status, and kserve's histogram of predictions.
 _INFERENCE = r'route=~".*(/infer|:predict)"'

@@ -38,6 +38,7 @@ class MetricResult(Config):
     Attributes:
         name: Of the metric.
         label: For people.
+        better: Whether more or less of it is better; None where neither is.
         now: On the labelled rows; None where they do not define it.
         promised: By the evaluation; None where it did not measure it.
         gain: Now less promised, turned so that positive is better; None without both, or where nothing is better.
@@ -48,6 +49,7 @@ class MetricResult(Config):
 
     name: str
     label: str
+    better: Literal["higher", "lower"] | None
     now: Span | None = None
     promised: Span | None = None
     gain: Span | None = None
@@ -86,6 +88,7 @@ def measured(
             MetricResult(
                 name=name,
                 label=metric.label,
+                better=metric.better,
                 now=span_of(now),
                 promised=span_of(before),
                 gain=span_of(gain),

@@ -1,0 +1,106 @@
+"""The step `decide`: what follows from a window, by rules over it and the windows before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from headway.components._shared.artifacts import Artifact, Metrics, describe, show_metrics
+from headway.components._shared.audit import record_event
+from headway.components._shared.config import parse
+from headway.components._shared.errors import HeadwayError
+from headway.components._shared.state import State, dump_json
+from headway.components._shared.steps import decided, keep_report, step
+from headway.components.monitoring.config import OUTCOMES, Policy
+from headway.components.monitoring.decision.history import keep, look_back
+from headway.components.monitoring.decision.report import write_report
+from headway.components.monitoring.decision.result import Decision
+from headway.components.monitoring.decision.rules import conclude
+from headway.components.monitoring.decision.signals import signals_of
+from headway.components.monitoring.drift.result import DriftResult
+from headway.components.monitoring.performance.result import PerformanceResult
+from headway.components.monitoring.window.result import WindowResult
+
+Found = TypeVar("Found", bound=BaseModel)
+
+
+@step("decide")
+def decide(
+    window: Artifact,
+    decision: Artifact,
+    metrics: Metrics,
+    report: Artifact,
+    *,
+    policy: Mapping[str, Any],
+    drift: Artifact | None = None,
+    performance: Artifact | None = None,
+    state_uri: str,
+) -> None:
+    """Judges a window by the policy, and keeps the decision; a window that was judged already keeps the one it has."""
+    settings, state = parse(Policy, policy, parameter="policy"), State(state_uri)
+    found = _read(window, WindowResult, "window", "collect_window")
+    drifted = _read(drift, DriftResult, "drift", "detect_drift") if drift else None
+    performed = _read(performance, PerformanceResult, "performance", "measure_performance") if performance else None
+    _require_one_window(found, drifted, performed)
+
+    signals = signals_of(found, drifted, performed, settings)
+    past = look_back(state, found.model_name, found.start, found.label_cutoff or found.end)
+    result = keep(state, conclude(found, signals, past, settings))
+    if result.outcome != "ok":
+        _audit(state, result)
+
+    Path(decision.path).parent.mkdir(parents=True, exist_ok=True)
+    Path(decision.path).write_bytes(dump_json(result.model_dump(mode="json")))
+    write_report(report.path, result, past)
+    keep_report(report.path)
+    describe(decision, decision=told(result), outcome=result.outcome, model_digest=result.model_digest)
+    fired = {f"signal_{name}": float(signal.fired) for name, signal in result.signals.items()}
+    show_metrics(metrics, {"severity": float(OUTCOMES.index(result.outcome)), **fired})
+    decided(told(result), outcome=result.outcome, rule=result.rule)
+
+
+def told(decision: Decision) -> str:
+    """The decision in one line."""
+    return f"{decision.outcome.replace('_', ' ')}: {decision.reason}"
+
+
+def _audit(state: State, result: Decision) -> None:
+    evidence = {"window": result.start, "end": result.end, "label_cutoff": result.label_cutoff, "reason": result.reason}
+    record_event(
+        state,
+        result.model_name,
+        f"monitoring_{result.outcome}",
+        model_digest=result.model_digest,
+        evidence=evidence,
+        once_by=("window", "end", "label_cutoff"),
+    )
+
+
+def _read(artifact: Artifact, kind: type[Found], parameter: str, component: str) -> Found:
+    try:
+        return kind.model_validate_json(Path(artifact.path).read_bytes())
+    except (OSError, ValidationError):
+        raise HeadwayError(
+            "decision.input_unreadable",
+            f"The file given as {parameter!r} is not what {component} writes.",
+            value=artifact.path,
+            remedy=f"Give the JSON output of {component} unchanged.",
+        ) from None
+
+
+def _require_one_window(window: WindowResult, drift: DriftResult | None, performance: PerformanceResult | None) -> None:
+    """Everything is about the same rows and the same model."""
+    others = {"drift": drift, "performance": performance}
+    for name, found in others.items():
+        if found is None:
+            continue
+        if found.model_digest not in (None, window.model_digest) or found.fingerprint != window.fingerprint:
+            raise HeadwayError(
+                "decision.other_window",
+                f"What was given as {name!r} is about other rows or another model than the window.",
+                value=found.fingerprint,
+                remedy="Give what was found in this very window about this very model.",
+            )

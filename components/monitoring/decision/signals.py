@@ -1,0 +1,108 @@
+"""Makes signals of what the other components found in a window."""
+
+from __future__ import annotations
+
+from headway.components._shared.reports.formats import counted
+from headway.components.monitoring.config import Policy
+from headway.components.monitoring.decision.result import Signal
+from headway.components.monitoring.drift.result import DriftResult
+from headway.components.monitoring.performance.result import PerformanceResult
+from headway.components.monitoring.window.result import WindowResult
+
+
+def signals_of(
+    window: WindowResult, drift: DriftResult | None, performance: PerformanceResult | None, policy: Policy
+) -> dict[str, Signal]:
+    """Each signal that can be told of a window; what was not looked at is not there.
+
+    Args:
+        window: Of collect_window.
+        drift: Of detect_drift.
+        performance: Of measure_performance.
+        policy: Limits.
+    """
+    found = {"data": _data(window, drift)}
+    if window.coverage is not None:
+        share = window.coverage
+        found["few_labels"] = Signal(
+            fired=share < policy.few_labels,
+            told=f"{share:.1%} of the rows have a label",
+            value=share,
+            limit=policy.few_labels,
+        )
+    if drift is not None and drift.enough:
+        found |= _drift(drift, policy)
+    if performance is not None:
+        found |= _performance(performance)
+    return found
+
+
+def _data(window: WindowResult, drift: DriftResult | None) -> Signal:
+    """What is wrong with the feed rather than with the world."""
+    conflicts = window.labels.conflicts if window.labels else 0
+    unlike = drift.not_compared if drift is not None and drift.enough else ()
+    wrong = [
+        f"{counted(len(window.damaged), 'file')} of the log unreadable" if window.damaged else "",
+        f"{counted(len(window.foreign), 'file')} of the log with other columns" if window.foreign else "",
+        f"{counted(conflicts, 'id')} with different labels" if conflicts else "",
+        f"columns that cannot be compared: {', '.join(c.name for c in unlike[:5])}" if unlike else "",
+    ]
+    told = "; ".join(filter(None, wrong))
+    return Signal(fired=bool(told), told=told or "complete")
+
+
+def _drift(drift: DriftResult, policy: Policy) -> dict[str, Signal]:
+    names = ", ".join(column.name for column in drift.drifted[:5]) or "no column"
+    found = {
+        "drift": Signal(fired=bool(drift.drifted), told=f"{names} drifted", value=float(len(drift.drifted)), limit=1.0)
+    }
+    if drift.drifted_share is not None:
+        found["much_drift"] = Signal(
+            fired=drift.drifted_share >= policy.much_drift,
+            told=f"{drift.drifted_share:.0%} of the columns{' by importance' if drift.by_importance else ''} drifted",
+            value=drift.drifted_share,
+            limit=policy.much_drift,
+        )
+    if drift.separation:
+        found["separation"] = Signal(
+            fired=drift.separation.found,
+            told=f"rows are told from the reference's with an AUC of {drift.separation.auc:.3f}",
+            value=drift.separation.auc,
+        )
+    return found
+
+
+def _performance(performance: PerformanceResult) -> dict[str, Signal]:
+    found = {}
+    for state in ("worse", "unclear"):
+        metrics = [metric for metric in performance.judged if metric.state == state]
+        if performance.state is None:
+            continue
+        told = ", ".join(
+            f"{m.name} {m.now.value:.3g}, promised {m.promised.value:.3g}" for m in metrics if m.now and m.promised
+        )
+        gains = [metric.gain.value / metric.tolerance for metric in metrics if metric.gain and metric.tolerance]
+        found[state] = Signal(
+            fired=bool(metrics), told=told or "as promised", value=min(gains) if gains else None, limit=-1.0
+        )
+    estimate = _estimate(performance)
+    return found | ({"estimate": estimate} if estimate else {})
+
+
+def _estimate(performance: PerformanceResult) -> Signal | None:
+    """Whether an estimate that the truth does not contradict lies below the promise by more than the tolerance."""
+    promised = {metric.name: metric for metric in performance.judged}
+    worst: Signal | None = None
+    for estimate in performance.estimates:
+        metric = promised.get(estimate.name)
+        if metric is None or metric.promised is None or metric.tolerance is None or estimate.surprise:
+            continue
+        span, promise = estimate.all_rows, metric.promised
+        more_is_better = metric.better == "higher"
+        loss = promise.value - span.value if more_is_better else span.value - promise.value
+        proven = span.high < promise.low if more_is_better else span.low > promise.high
+        told = f"{estimate.name} is estimated at {span.value:.3g}, promised {promise.value:.3g}"
+        signal = Signal(fired=proven and loss > metric.tolerance, told=told, value=-loss, limit=-metric.tolerance)
+        if worst is None or (signal.fired and not worst.fired):
+            worst = signal
+    return worst
