@@ -140,18 +140,16 @@ class LogWriter:
 
     def _write(self, key: str, requests: Sequence[Served]) -> bool:
         """Writes one file; a second try has the same name, so that a write whose answer was lost is no second one."""
-        content, delay = None, 0.5
+        content, delay = _parquet(self._frame(requests)), 0.5
         while True:
             try:
-                content = content or _parquet(self._frame(requests))
                 self._storage.create(key, content)
-            except Exception as error:  # noqa: BLE001 - whatever a store's library throws, the thread must not end
+            except HeadwayError as error:
                 _FAILURES.inc()
-                code = error.code if isinstance(error, HeadwayError) else type(error).__name__
-                log.error(f"the inference log could not be written to {self._storage.uri}: {code}")
+                log.error(f"the inference log could not be written to {self._storage.uri}: {error.code}")
             else:
                 return True
-            if content is None or time.monotonic() > self._last_try:
+            if time.monotonic() > self._last_try:
                 log.error(f"{len(requests)} requests are missing in the inference log")
                 return False
             if self._end.wait(delay):

@@ -65,11 +65,13 @@ class TabularModel(Model):  # type: ignore[misc]
         served = CURRENT.get()
         if served:
             return self._answer(payload, served)
-        served, started = Served(), time.perf_counter()
+        served, started = Served(status=500), time.perf_counter()  # until it has an answer
         try:
-            return self._answer(payload, served)
-        except Exception as error:
-            served.status = 400 if isinstance(error, Refusal) else 500
+            answer = self._answer(payload, served)
+            served.status = 200
+            return answer
+        except Refusal:
+            served.status = 400
             raise
         finally:
             served.seconds = time.perf_counter() - started

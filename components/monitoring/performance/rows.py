@@ -15,7 +15,7 @@ from headway.components._shared.statistics.blocks import MIN_BLOCKS, Blocks, blo
 from headway.components._shared.statistics.estimates import Floats
 from headway.components._shared.statistics.metrics import Outcomes
 
-_PERIODS = ("1h", "1d", "1w")
+_PERIODS = ("1h", "1d")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Answered:
         return self.outcomes.take(self.known)
 
     def blocks(self) -> tuple[Blocks, ...]:
-        """Ways in which the labelled rows may depend: hours, days and weeks, of which there are enough."""
+        """Ways in which the labelled rows may depend: hours and days, of which there are enough."""
         times = self.frame.select(TIME).filter(pl.Series(self.known))
         found = [blocks_by(times, TIME, period) for period in _PERIODS if times.height]
         return tuple(replace(b, words=b.words.split()[0]) for b in found if MIN_BLOCKS <= b.count < times.height)
