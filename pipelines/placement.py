@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,25 +23,30 @@ class Size:
     timeout_s: int
 
 
+_HOUR = 60 * 60
+_DAY = 24 * _HOUR
 SMALL = Size("100m", "1", "512Mi", "1Gi", 15 * 60)
-DATA = Size("500m", "2", "1Gi", "4Gi", 60 * 60)
-COMPUTE = Size("1", "4", "2Gi", "8Gi", 4 * 60 * 60)
+DATA = Size("500m", "2", "1Gi", "4Gi", _HOUR)
+COMPUTE = Size("1", "4", "2Gi", "8Gi", 4 * _HOUR)
+# These keep to a deadline of their own, which a parameter gives; the limit is there for a step that hangs.
+SEARCH = dataclasses.replace(COMPUTE, timeout_s=15 * _DAY)
+ROLLOUT = dataclasses.replace(SMALL, timeout_s=15 * _DAY)
 
 # What a component needs. Steps that look at or act on the outside world are never served from a cache.
 STEPS: dict[str, tuple[Size, bool]] = {
     "ingest_data": (DATA, False),
     "validate_data": (DATA, True),
     "split_data": (DATA, True),
-    "tune_model": (COMPUTE, True),
+    "tune_model": (SEARCH, True),
     "train_model": (COMPUTE, True),
     "evaluate_model": (DATA, True),
     "resolve_champion": (SMALL, False),
     "register_model": (SMALL, False),
-    "deploy_model": (SMALL, False),
-    "rollback_deployment": (SMALL, False),
-    "undeploy_model": (SMALL, False),
+    "deploy_model": (ROLLOUT, False),
+    "rollback_deployment": (ROLLOUT, False),
+    "undeploy_model": (ROLLOUT, False),
     "deployment_status": (SMALL, False),
-    "finish_rollout": (SMALL, False),
+    "finish_rollout": (ROLLOUT, False),
     "notify": (SMALL, False),
 }
 

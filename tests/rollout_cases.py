@@ -263,6 +263,8 @@ class RolloutCases(EndpointCases):
             "pause for 3s",
             "give the candidate 100 %",
         ]
+        paused = next(p for p in after.phases if p.phase == "pause for 3s")
+        assert paused.end_s - paused.start_s > 2.9  # the time in which nobody watched does not count
         self.settled(second)
 
 

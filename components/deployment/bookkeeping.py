@@ -7,6 +7,7 @@ from typing import Any
 from headway.components._shared.artifacts import Artifact, describe
 from headway.components._shared.audit import record_event, verify_events
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.kubernetes import OUTAGES, bearing
 from headway.components._shared.state import State
 from headway.components._shared.steps import decided, keep_report
 from headway.components.deployment.record import Deployment, Outcome, write_deployment
@@ -111,19 +112,22 @@ def show(result: Deployment, report: Artifact) -> None:
 
 def result_of(rollout: Rollout, engine_reason: str, outcome: Outcome, reason: str) -> Deployment:
     """What came of a rollout so far."""
-    release, before = rollout.release, rollout.engine.history().before
+    release, previous, moves = rollout.release, None, "unknown, since the cluster does not answer"
+    with bearing("looking at the endpoint for the report", OUTAGES):
+        previous = next((served.model_digest for served in rollout.engine.history().before), None)
+        moves = rollout.engine.traffic()
     return Deployment(
         outcome=outcome,
         reason=reason,
         model_name=release.model_name,
         environment=release.environment,
         engine=rollout.engine.name,
-        engine_reason=f"{engine_reason}; traffic moves by {rollout.engine.traffic()}",
+        engine_reason=f"{engine_reason}; traffic moves by {moves}",
         endpoint=rollout.entrance.url if rollout.entrance else None,
         headers=dict(rollout.entrance.headers) if rollout.entrance else {},
         model_digest=release.model_digest,
         version=release.version,
-        previous_digest=before[0].model_digest if before else None,
+        previous_digest=previous,
         checks=tuple(rollout.timeline.checks),
         phases=tuple(rollout.timeline.phases),
         example_request=rollout.example_request(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -11,6 +12,9 @@ from headway.components._shared.endpoints.log import InferenceLog
 from headway.components._shared.times import parse_duration
 from headway.components.deployment.analysis.config import Analysis
 from headway.components.deployment.kserve.config import KServe
+
+# No rollout lasts longer, and the pipelines' steps are not stopped before that.
+LONGEST = timedelta(days=14)
 
 
 class LatencyGate(Config):
@@ -70,7 +74,7 @@ class RolloutPlan(Config):
             `withdraw` for shadow and `promote` for the others.
         false_alarm: Highest probability that a candidate within every limit is rolled back by any analysis.
         on_inconclusive: What an analysis that ends without a decision does: `roll_back` or `go_on`.
-        deadline: Time for the whole rollout, over all tries of the step; after that it is rolled back.
+        deadline: Time for the whole rollout, over all tries of the step; after that it is rolled back. 14 days at most.
     """
 
     strategy: Literal["canary", "blue_green", "shadow", "ab"] = "canary"
@@ -84,6 +88,13 @@ class RolloutPlan(Config):
     def withdraws(self) -> bool:
         """Whether a candidate that passes is withdrawn."""
         return self.on_passed == "withdraw" or (self.on_passed is None and self.strategy == "shadow")
+
+    @field_validator("deadline")
+    @classmethod
+    def _check_deadline(cls, deadline: str) -> str:
+        if parse_duration(deadline) > LONGEST:
+            raise ValueError(f"{deadline} is more than 14 days")
+        return deadline
 
     @field_validator("steps")
     @classmethod
@@ -104,7 +115,15 @@ class RolloutPlan(Config):
             raise ValueError("shadow needs steps with an analysis, and none with set_weight or prometheus")
         if self.strategy == "ab":
             self._check_ab()
+        self._check_traffic()
         return self
+
+    def _check_traffic(self) -> None:
+        weight = 0
+        for step in self.steps:
+            weight = step.set_weight if step.set_weight is not None else weight
+            if step.analysis and step.analysis.prometheus and not 0 < weight < 100:
+                raise ValueError("an analysis with prometheus needs traffic on both versions: set_weight before it")
 
     def _check_ab(self) -> None:
         analysis = self.steps[-1].analysis if len(self.steps) == 2 else None

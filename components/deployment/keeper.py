@@ -48,17 +48,29 @@ def _finish(place: Engine) -> tuple[str, str]:
     left = place.progress()
     if left is None:
         return "nothing_to_do", "no rollout is under way"
-    if not left.late and not left.failure:
+    if not left.late and not left.failure and not _fault(place):
         return "left_alone", f"the rollout that began at {left.begun} has until {format_time(left.deadline)}"
     try:
         with place.deploying():
-            left = place.progress()
+            left, fault = place.progress(), _fault(place)
             if left is None:
                 return "nothing_to_do", "the rollout ended meanwhile"
+            if not left.late and not left.failure and fault is None:
+                return "left_alone", "the candidate has recovered"
             why = f"being rolled back: {left.failure}" if left.failure else "not finished in time"
+            if fault and not left.failure:
+                why = f"left to a candidate that fails: {fault}"
+                place.note(left.model_copy(update={"failure": fault}))
             take_back(place, Timeline())
             return "taken_back", f"the rollout that began at {left.begun} was {why}"
     except HeadwayError as error:
         if error.code != "endpoint.busy":
             raise
         return "left_alone", "a step is at work on the endpoint"
+
+
+def _fault(place: Engine) -> str | None:
+    """What is wrong with the candidate that a vanished step has left; a step that is at work sees to that itself."""
+    candidate = place.candidate()
+    fault = place.why_failed(candidate) if candidate else None
+    return fault.message.partition("\n")[0] if fault else None

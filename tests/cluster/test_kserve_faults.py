@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from headway.components._shared.artifacts import LocalArtifact
+from headway.components._shared.audit import verify_events
+from headway.components._shared.state import State
+from headway.components.deployment.keeper import finish
 from tests.cluster.faulty_api import faulty_api
 from tests.cluster.katib import kubeconfig_for
 from tests.cluster.kserve_home import SERVICE, Home, lost, told
@@ -180,6 +185,67 @@ def test_an_api_server_that_is_away_for_longer_than_a_call_is_tried_ends_in_a_ro
         with when_at(home, 50, away):
             told(second, "kubernetes.failing", "keeps answering 503", "a bad minute", "when the API server is well")
     assert lost(load) == {}
+
+
+def test_an_api_server_that_stays_away_is_told_with_all_that_was_done_and_the_next_step_finishes_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = home.delivery(home.second, HALF, {"pause": "10m"})
+    own = kubeconfig_for(home.place.kube, home.place.namespace, home.folder)
+    with faulty_api(str(own), home.folder) as api, home.load() as load:
+        monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig))
+        with when_at(home, 50, lambda: api.fail(503, 1_000_000)):
+            told(second, "deployment.rollback_failed", "keeps answering 503", "it finishes the rollback")
+        api.faults.clear()
+        page = (second.folder / "report.html").read_text()
+        assert "unknown, since the cluster does not answer" in page
+        assert "give the candidate 50 %" in page
+        event = verify_events(State(str(second.state)), NAME)[-1]
+        assert (event["action"], event["evidence"]["code"]) == ("deployment_failed", "deployment.rollback_failed")  # type: ignore[index]
+        home.free_the_lease()
+        assert second.deploy().outcome == "deployed"
+    assert lost(load) == {}
+
+
+def test_a_promoted_version_without_room_for_its_pods_goes_back_and_a_way_back_without_room_is_finished_later(
+    home: Home,
+) -> None:
+    first = home.delivery(home.first)
+    second = home.delivery(home.second, HALF, kserve={"min_replicas": 3}, serving={"start_timeout_s": 40})
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "2"}}}
+    home.place.kube.apply(home.place.namespace, quota)
+    with home.load() as load:
+        told(second, "deployment.rollback_failed", "exceeded quota", "it finishes the rollback")
+        assert home.digest() == second.digest, "no pod of the stable version has room, and callers need one"
+        told(second, "deployment.quota")
+        home.kubectl("delete", "resourcequota", "few")
+        kept = LocalArtifact(str(home.folder / "kept.json"))
+        finish(kept, model_name=NAME, engine="kserve", serving=second.serving, state_uri=str(second.state))
+        assert kept.metadata["outcome"] == "taken_back"
+    assert lost(load) == {}
+    home.settled(first)
+
+
+def test_a_candidate_that_breaks_while_nobody_leads_it_is_taken_back_by_the_keeper(home: Home) -> None:
+    first, second = home.delivery(home.first), home.delivery(home.second, HALF, {"pause": "10m"}, deadline="1d")
+    process = subprocess.Popen(second.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    home.until(lambda: home.rolled_to(50))
+    process.kill()
+    process.wait()
+    home.free_the_lease()
+    kept = LocalArtifact(str(home.folder / "kept.json"))
+    given = {"model_name": NAME, "engine": "kserve", "serving": second.serving, "state_uri": str(second.state)}
+    finish(kept, **given)
+    assert kept.metadata["outcome"] == "left_alone"
+    in_pod(home, second.digest, "import resource; resource.prlimit(1, resource.RLIMIT_CPU, (1, 1))")
+
+    def taken_back() -> bool:
+        finish(kept, **given)
+        return bool(kept.metadata["outcome"] == "taken_back")
+
+    home.until(taken_back, 60)
+    assert "left to a candidate that fails: The model server ended with exit code 137" in str(kept.metadata["decision"])
+    home.settled(first)
 
 
 def test_a_gateway_that_breaks_is_told_and_the_rollback_is_finished_once_it_is_back(home: Home) -> None:

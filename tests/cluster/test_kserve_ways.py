@@ -13,6 +13,10 @@ import pytest
 from headway.components._shared.endpoints.inference import DIGEST_HEADER
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster
+from headway.components.deployment.kserve.routes import until
+from headway.components.deployment.rollout.back import take_back
+from headway.components.deployment.rollout.course import Course
+from headway.components.deployment.rollout.timeline import Timeline
 from tests.cluster.kserve.gateway import TOKEN
 from tests.cluster.kserve.objects import GATEWAY
 from tests.cluster.kserve_releases import ASK, NAME
@@ -237,6 +241,77 @@ def test_a_rollback_that_is_killed_after_any_write_is_finished_by_the_next_one(s
                 break
     assert writes > 2
     assert lost(load) == {}
+
+
+@plays(*ALL)
+def test_a_way_back_from_a_promotion_that_is_killed_after_any_write_is_finished_by_the_next_one(served, models):
+    first, second = (served.release(model) for model in models[:2])
+    with steady_load(*served.caller()) as load:
+        for writes in range(1, 20):
+            with (engine := served.engine(drain_s=3)).deploying():
+                candidate = engine.start(second)
+                engine.shift(candidate, 100)
+                promote_unnoted(engine, second)
+                with killed_after(engine, writes) as done:
+                    engine.withdraw(candidate)
+            with (engine := served.engine(drain_s=3)).deploying():
+                left = engine.candidate()
+                assert left is None or left.model_digest == second.model_digest
+                take_back(engine, Timeline())
+                assert engine.stable(first).model_digest == first.model_digest
+            assert served.answering() == first.model_digest, f"killed after {writes} writes: {done}"
+            assert whole(served)
+            if len(done) < writes:
+                break
+    assert writes > 2
+    assert lost(load) == {}
+
+
+def promote_unnoted(engine, release):
+    """A promotion that broke down when the version before was gone already, with why it has to go back."""
+    record = engine.lease.read()
+    engine._way(record).promote(record.stable, record.candidate)
+    course = Course(engine, release, "", engine.serving)
+    course.note(stable_digest=record.stable.model_digest, failure="its pods have no room")
+
+
+# Scaling by load.
+
+
+@plays("0.21", "0.19")
+def test_a_candidate_has_its_part_of_the_pods_that_the_load_asks_for_before_it_has_that_part_of_the_traffic(
+    place, models
+):
+    first, second, third = (place.release(model) for model in models)
+    by_load = {"min_replicas": 1, "max_replicas": 4, "autoscaling": {"kind": "hpa", "metric": "cpu"}}
+    deploy(place.engine(**by_load), first)
+    busy = place.engine().lease.read().stable.named(NAME)
+    place.kube.kubectl("scale", "-n", place.namespace, f"deployment/{busy}", "--replicas=4")
+    until(lambda: replicas(place, first) == 4, 60)
+    with steady_load(*place.caller()) as load, (engine := place.engine(**by_load)).deploying():
+        candidate = engine.start(second)
+        assert replicas(place, first) >= 3
+        for weight, pods in ((10, 1), (50, 2), (100, 4)) if place.plays == "0.21" else ((100, 4),):
+            engine.shift(candidate, weight)
+            assert replicas(place, second) >= pods, weight
+            assert replicas(place, first) >= 4, weight
+        engine.promote(candidate)
+        assert replicas(place, second) == 4, "how many are needed is for the autoscaler to say"
+        candidate = engine.start(third)
+        engine.shift(candidate, place.weights[-2:][0])
+        engine.withdraw(candidate)
+    assert lost(load) == {}
+    (scaler,) = place.kube.get(place.namespace, "hpa")
+    assert scaler["spec"]["scaleTargetRef"]["name"] == engine.lease.read().stable.named(NAME)
+    assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (1, 4)
+    assert whole(place)
+
+
+def replicas(place, release):
+    """Pods of a release that are ready."""
+    name = f"{NAME}-v{release.model_digest[:8]}-"
+    found = [d for d in place.kube.get(place.namespace, "deployments") if d["metadata"]["name"].startswith(name)]
+    return sum(d.get("status", {}).get("readyReplicas", 0) for d in found)
 
 
 # A mesh.

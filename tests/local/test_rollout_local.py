@@ -14,6 +14,7 @@ from headway.components._shared.endpoints import processes, read_endpoint
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State
 from headway.components.deployment.golden import kept_golden
+from tests.operation_cases import kept
 from tests.rollout_cases import RolloutCases, failed, plan
 
 
@@ -46,6 +47,19 @@ def test_a_candidate_that_dies_with_most_of_the_traffic_costs_no_request(first, 
     assert {first.digest, second.digest} == set(load.digests)
     events = verify_events(State(str(first.state)), "flights")
     assert (events[-1]["action"], events[-1]["evidence"]["code"]) == ("deployment_failed", "deployment.server_died")
+
+
+def test_a_candidate_that_died_while_nobody_led_it_is_taken_back_by_the_keeper_before_the_deadline(first, second):
+    first.deploy()
+    plan(second, {"set_weight": 50}, {"pause": "10m"}, deadline="1d")
+    RolloutCases().killed_in(second, step=1)
+    assert kept(second)["outcome"] == "left_alone"
+    record = read_endpoint(folder_of(first))
+    os.kill(processes.pid_of(folder_of(first), record.candidate.process), signal.SIGKILL)
+    told = kept(second)
+    assert (told["outcome"], told["state"]) == ("taken_back", "serving")
+    assert "was left to a candidate that fails: The model server of flights ended by itself" in told["decision"]
+    RolloutCases().settled(first)
 
 
 def test_golden_rows_are_kept_with_the_release_and_are_those_of_the_evaluation(first):

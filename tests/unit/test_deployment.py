@@ -17,6 +17,7 @@ from headway.components.deployment.config import Serving
 from headway.components.deployment.golden import Golden
 from headway.components.deployment.record import Check, Deployment, Phase
 from headway.components.deployment.report import write_report
+from headway.components.deployment.rollout.steps import was_taken_away
 from tests.deployment_samples import PLANTED, Delivery, answering, golden_of, outputs, prepare, train_sample
 
 
@@ -323,8 +324,20 @@ AB = {
             {"strategy": "ab", "steps": [{"set_weight": 50}, {"analysis": AB}], "on_inconclusive": "go_on"},
             "not proven to be better",
         ),
+        ({"steps": [{"analysis": AB}, {"set_weight": 50}]}, "needs traffic on both versions: set_weight before it"),
+        ({"steps": [{"set_weight": 100}, {"analysis": AB}]}, "needs traffic on both versions"),
+        ({"strategy": "blue_green", "steps": [{"analysis": AB}]}, "needs traffic on both versions"),
+        ({"deadline": "15d"}, "15d is more than 14 days"),
     ],
 )
 def test_a_strategy_that_cannot_do_its_steps_is_refused(rollout, says):
     with pytest.raises(HeadwayError, match=says):
         parse(Serving, {"rollout": rollout}, parameter="serving")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "taken"),
+    [("ab", "ab", False), ("ab", "abc", False), ("ab", "a", False), ("ab", "ac", True), ("a", "", True)],
+)
+def test_what_a_scaler_adds_or_takes_away_disrupts_nothing_but_a_pod_in_the_place_of_another_does(before, now, taken):
+    assert was_taken_away(frozenset(before), frozenset(now)) is taken

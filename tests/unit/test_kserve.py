@@ -176,8 +176,6 @@ def test_scaling_is_written_as_kserve_wants_it():
     keda = version(max_replicas=5, autoscaling=BY_KEDA)
     metric = inference_service("flights", keda)["spec"]["predictor"]["autoScaling"]["metrics"][0]["external"]
     assert metric["target"] == {"type": "Value", "value": "0.25"}
-    while_a_canary_runs = inference_service("flights", keda, version(B), 10)
-    assert while_a_canary_runs["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "none"
 
 
 @pytest.mark.parametrize(
@@ -390,6 +388,7 @@ def test_what_the_schema_of_kserve_does_not_know_is_refused_before_it_is_sent(ch
 
 BY_REQUESTS = {"autoscaling": {"kind": "knative", "metric": "concurrency", "target": 8}, "max_replicas": 4}
 BY_LOAD = {"autoscaling": {"kind": "hpa"}, "max_replicas": 4}
+BY_QUERY = {"autoscaling": BY_KEDA, "max_replicas": 4}
 
 
 @pytest.mark.parametrize(
@@ -401,6 +400,7 @@ BY_LOAD = {"autoscaling": {"kind": "hpa"}, "max_replicas": 4}
         (True, BY_REQUESTS, "knative", "only Knative scales like this"),
         (False, BY_LOAD, "two_services", "from 0.21 on"),
         (True, {"traffic": "knative"}, "knative", "asked for"),
+        (True, BY_QUERY, "two_services", "KEDA scales a candidate only where it has a service of its own"),
     ],
 )
 def test_knative_is_taken_for_what_it_alone_can_and_before_moving_all_the_traffic_at_once(canary, settings, way, said):
@@ -416,6 +416,7 @@ def test_knative_is_taken_for_what_it_alone_can_and_before_moving_all_the_traffi
         ({"traffic": "knative"}, False, "no Knative Serving"),
         ({"traffic": "knative", **BY_LOAD}, True, "scales pods itself"),
         ({"traffic": "weights", "min_replicas": 0}, True, "need Knative"),
+        ({"traffic": "weights", **BY_QUERY}, True, "beside a canary KEDA scales nothing"),
         ({"traffic": "two_services", **BY_REQUESTS}, True, "need Knative"),
     ],
 )

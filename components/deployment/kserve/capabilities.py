@@ -93,11 +93,11 @@ def choose(found: Capabilities, settings: KServe, unsplit: str | None, endpoint:
             scaling is asked for that the cluster, or the way, does not have.
     """
     asked, why_not = settings.traffic, cannot_split(found)
+    reason = "asked for"
     if asked == "auto" and settings.needs_knative:
-        asked = "knative"
-        reason = "only Knative scales like this"
-    else:
-        reason = "asked for"
+        asked, reason = "knative", "only Knative scales like this"
+    elif asked == "auto" and settings.by_keda:
+        asked, reason = "two_services", "KEDA scales a candidate only where it has a service of its own"
     check_scaling(asked, settings, endpoint)
     if asked == "knative" and not found.knative:
         raise _cannot_scale(endpoint, "the cluster has no Knative Serving")
@@ -120,6 +120,8 @@ def check_scaling(way: Traffic, settings: KServe, endpoint: str) -> None:
     """
     if way == "knative" and settings.needs_deployments:
         raise _cannot_scale(endpoint, "autoscaling by hpa or keda is not for Knative, which scales pods itself")
+    if way == "weights" and settings.by_keda:
+        raise _cannot_scale(endpoint, "beside a canary KEDA scales nothing; it needs traffic: two_services")
     if way in ("weights", "two_services") and settings.needs_knative:
         raise _cannot_scale(endpoint, "min_replicas 0 and autoscaling by knative need Knative to move the traffic")
 
@@ -130,8 +132,7 @@ def check_autoscaler(cluster: Cluster, settings: KServe, endpoint: str) -> None:
     Raises:
         HeadwayError: `deployment.cannot_scale`.
     """
-    by_keda = settings.autoscaling is not None and settings.autoscaling.kind == "keda"
-    if by_keda and not _known(cluster, SCALED_OBJECT, endpoint)[0]:
+    if settings.by_keda and not _known(cluster, SCALED_OBJECT, endpoint)[0]:
         raise _cannot_scale(endpoint, "the cluster has no KEDA")
 
 

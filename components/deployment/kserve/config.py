@@ -207,6 +207,11 @@ class KServe(Config):
         return self.min_replicas == 0 or (self.autoscaling is not None and self.autoscaling.kind == "knative")
 
     @property
+    def by_keda(self) -> bool:
+        """Whether KEDA is to scale the pods."""
+        return self.autoscaling is not None and self.autoscaling.kind == "keda"
+
+    @property
     def needs_deployments(self) -> bool:
         """Whether the pods are to scale as only plain Deployments can."""
         return self.autoscaling is not None and self.autoscaling.kind != "knative"

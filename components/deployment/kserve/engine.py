@@ -119,8 +119,8 @@ class KServeEngine(Memory):
         try:
             with noting_what_cannot_split(self.lease):
                 self._way(record).start(record.stable, candidate)
-        except HeadwayError:
-            withdraw(self.lease, self._watch)
+        except HeadwayError as error:
+            self._end_what_did_not_start(error)
             raise
         return self._deployed(record, candidate)
 
@@ -199,6 +199,18 @@ class KServeEngine(Memory):
     def _deployed(self, record: Record, version: Version, *, as_asked: bool = True) -> Deployed:
         watch = self._way(record).watch
         return Deployed(version.model_digest, watch.address(version), as_asked=as_asked, labels=watch.labels(version))
+
+    def _end_what_did_not_start(self, why: HeadwayError) -> None:
+        """Where that fails too, what had failed first is still what is told first."""
+        try:
+            withdraw(self.lease, self._watch)
+        except HeadwayError as error:
+            raise HeadwayError(
+                why.code,
+                f"{why.message} Ending the candidate failed too: {error.message}",
+                value=why.value,
+                remedy=f"{why.remedy} {error.remedy} The next step, or finish_rollout, ends what is left.",
+            ) from why
 
     def _pods(self, deployed: Deployed) -> list[dict[str, Any]]:
         record = self.lease.read()

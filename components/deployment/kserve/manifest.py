@@ -38,7 +38,13 @@ KSERVE_0_15 = Words("RawDeployment", "external")
 
 
 def inference_service(
-    name: str, stable: Version, candidate: Version | None = None, weight: int = 0, *, dark: bool = False
+    name: str,
+    stable: Version,
+    candidate: Version | None = None,
+    weight: int = 0,
+    *,
+    dark: bool = False,
+    sizes: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """The object that is applied.
 
@@ -51,8 +57,13 @@ def inference_service(
         candidate: The version beside it.
         weight: Percentage of the traffic for the candidate.
         dark: Without a way in from outside, for a first version that nobody has checked yet.
+        sizes: Pods that the stable version has at least while the candidate is there, and those of the candidate; by
+            default what each is to have, but for the candidate no more than the other: KServe allows no more.
     """
-    canary = candidate and _canary(stable, candidate)
+    canary = None
+    if candidate:
+        kept, pods = sizes or (stable.min_pods, min(stable.min_pods, candidate.min_pods))
+        canary = {"name": candidate.name, **candidate.predictor, "minReplicas": pods}
     return {
         **INFERENCE_SERVICE.head,
         "metadata": {
@@ -60,14 +71,14 @@ def inference_service(
             "labels": OURS | ({VISIBILITY: "cluster-local"} if dark else {}),
             "annotations": {
                 MODE: KSERVE.mode,
-                AUTOSCALER: _autoscaler(stable, candidate) or KSERVE.unscaled,
+                AUTOSCALER: _autoscaler(stable) or KSERVE.unscaled,
             },
         },
         "spec": {
             "predictor": {
                 "name": stable.name,
                 **stable.predictor,
-                **(_beside_a_canary(stable.scaling, canary) if canary else stable.scaling),
+                **(_beside_a_canary(stable.scaling, kept, pods) if canary else stable.scaling),
             },
             **({"canary": [{"predictor": canary, "trafficPercent": weight}]} if canary else {}),
         },
@@ -146,22 +157,13 @@ def kept_from(stable: Version, candidate: Version) -> list[str]:
     return kept + [f"{field}.{key}" for field in maps for key in sorted(set(old[field]) - set(new[field]))]
 
 
-def _autoscaler(stable: Version, candidate: Version | None = None) -> str | None:
-    """hpa or keda; while a canary is there never keda, which would get a scaler without a trigger for it."""
-    if "autoScaling" in stable.scaling:
-        return None if candidate else "keda"
-    return "hpa" if "scaleMetric" in stable.scaling else None
+def _autoscaler(version: Version) -> str | None:
+    if "autoScaling" in version.scaling:
+        return "keda"
+    return "hpa" if "scaleMetric" in version.scaling else None
 
 
-def _canary(stable: Version, candidate: Version) -> dict[str, Any]:
-    """A candidate's predictor beside a stable version: KServe allows it no more pods than that has."""
-    pods = min(stable.min_pods, candidate.min_pods)
-    return {"name": candidate.name, **candidate.predictor, "minReplicas": pods}
-
-
-def _beside_a_canary(scaling: Mapping[str, Any], canary: Mapping[str, Any]) -> dict[str, Any]:
+def _beside_a_canary(scaling: Mapping[str, Any], kept: int, pods: int) -> dict[str, Any]:
     """The stable version's scaling while a canary runs: KServe takes the canary's pods off its minimum, down to one."""
-    low = int(scaling["minReplicas"])
-    low = low if low == 1 else low + int(canary["minReplicas"])
-    without = {key: value for key, value in scaling.items() if key != "autoScaling"}
-    return {**without, "minReplicas": low, "maxReplicas": max(low, int(scaling["maxReplicas"]))}
+    low = kept if kept == pods == 1 else kept + pods
+    return {**scaling, "minReplicas": low, "maxReplicas": max(low, int(scaling["maxReplicas"]))}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 from headway.components.deployment.kserve.lease import EndpointLease, Record
-from headway.components.deployment.kserve.version import Version
 from headway.components.deployment.kserve.watch import Watch
 from headway.components.deployment.kserve.ways.choice import found_in_cluster, way_of
 
@@ -18,7 +17,8 @@ def settle(lease: EndpointLease, watch: Watch) -> None:
     settled = record if record.stable or record.candidate else found_in_cluster(record, watch)
     stable, candidate, way = settled.stable, settled.candidate, way_of(settled, watch)
     if stable and candidate and way.promoted(stable, candidate):
-        settled = settled.promoted()
+        # One that is on its way back out was promoted too, and is still the candidate.
+        settled = settled if _goes_back(record) else settled.promoted()
     else:
         if candidate and not way.runs(candidate):
             settled = settled.model_copy(update={"candidate": None})
@@ -30,23 +30,24 @@ def settle(lease: EndpointLease, watch: Watch) -> None:
 
 
 def withdraw(lease: EndpointLease, watch: Watch) -> None:
-    """Takes the candidate back, if there is one, also when it had been promoted and nobody saw the end of that."""
+    """Takes the candidate back, if there is one, also when it had been promoted and nobody saw the end of that.
+
+    Until it is done the record says who was stable and who the candidate, so a step that is run again goes on with it.
+    """
     record = lease.read()
     stable, candidate = record.stable, record.candidate
     if candidate is None:
         return
     way = way_of(record, watch)
     if stable and way.promoted(stable, candidate):
-        _bring_back(lease, watch, record, stable, candidate)
+        # What had the traffic before comes back as a candidate does.
+        way.start(candidate, stable)
+        way.shift(candidate, stable, 100)
+        way.promote(candidate, stable)
     else:
         way.withdraw(stable, candidate)
     lease.write(record.model_copy(update={"candidate": None}))
 
 
-def _bring_back(lease: EndpointLease, watch: Watch, record: Record, stable: Version, promoted: Version) -> None:
-    """What had the traffic before comes back as a candidate does."""
-    lease.write(record.model_copy(update={"stable": promoted, "candidate": stable}))
-    way = way_of(record, watch)
-    way.start(promoted, stable)
-    way.shift(promoted, stable, 100)
-    way.promote(promoted, stable)
+def _goes_back(record: Record) -> bool:
+    return record.progress is not None and record.progress.failure is not None

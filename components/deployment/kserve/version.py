@@ -48,6 +48,16 @@ class Version(Config):
         """Pods that it has at least; 0 only on Knative."""
         return int(self.scaling["minReplicas"])
 
+    @property
+    def autoscaled(self) -> bool:
+        """Whether the number of its pods follows the load, by something other than Knative."""
+        return bool({"scaleMetric", "autoScaling"} & set(self.scaling))
+
+    def sized(self, pods: int) -> Version:
+        """The same version with at least so many pods, for as long as it must hold the load of another one."""
+        low, high = max(self.min_pods, pods), int(self.scaling["maxReplicas"])
+        return self.model_copy(update={"scaling": {**self.scaling, "minReplicas": low, "maxReplicas": max(low, high)}})
+
     def same_as(self, other: Version) -> bool:
         """Whether it is the same model with the same settings."""
         return _without_address(self) == _without_address(other)

@@ -182,8 +182,12 @@ class Rollout:
         with self.timeline.phase("start the candidate") as note:
             try:
                 candidate = self.engine.start(self.release)
-            except HeadwayError:
-                self.engine.note(None)
+            except HeadwayError as error:
+                left = self.engine.candidate()
+                if left:
+                    self._course.note(failure=error.message.partition("\n")[0])
+                else:
+                    self.engine.note(None)
                 raise
             note.append(f"{self.release.model_digest[:12]} is ready")
         self.timeline.weight = self._course.progress.weight

@@ -7,7 +7,7 @@ import time
 import polars as pl
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.times import format_time, now, parse_duration, parse_time
+from headway.components._shared.times import format_time, now, parse_duration
 from headway.components.deployment.analysis.compare import compare
 from headway.components.deployment.analysis.config import Analysis
 from headway.components.deployment.caller import Caller
@@ -18,6 +18,8 @@ from headway.components.deployment.golden import Golden
 from headway.components.deployment.rollout.course import Course
 
 _POLL_S = 1.0
+# How often checks or an analysis are made once more, since something that is no fault of the model spoiled them.
+_TRIES = 5
 
 
 class Steps:
@@ -40,22 +42,28 @@ class Steps:
         Raises:
             HeadwayError: Of the first check that it does not pass.
         """
-        before = self.course.engine.replicas(candidate)
-        for check in run_checks(candidate.address, self.course.release.model_name, self.golden, self.course.serving):
-            if not check.passed and self._disrupted(candidate, before):
-                return self.verify(self.course.engine.candidate() or candidate)
-            self.course.timeline.check(check)
-            if not check.passed:
-                raise failure(check, self.course.engine.log_end(candidate))
-        return None
+        for tries in range(_TRIES):
+            before = self.course.engine.replicas(candidate)
+            for check in run_checks(
+                candidate.address, self.course.release.model_name, self.golden, self.course.serving
+            ):
+                if not check.passed and tries + 1 < _TRIES and self._disrupted(candidate, before):
+                    candidate = self.course.engine.candidate() or candidate
+                    break
+                self.course.timeline.check(check)
+                if not check.passed:
+                    raise failure(check, self.course.engine.log_end(candidate))
+            else:
+                return
 
     def _disrupted(self, candidate: Deployed, before: frozenset[str]) -> bool:
         """Whether a process or pod was taken away that had no fault of its own; then waits for the one in its place."""
-        if self.course.engine.replicas(candidate) == before or self.course.engine.why_failed(candidate):
+        engine = self.course.engine
+        if not was_taken_away(before, engine.replicas(candidate)) or engine.why_failed(candidate):
             return False
         self.course.require_time()
         with self.course.timeline.phase("wait for the candidate") as note:
-            self.course.engine.start(self.course.release)
+            engine.start(self.course.release)
             note.append("a pod of it had been taken away, as by an eviction: no fault of the model")
         return True
 
@@ -81,12 +89,12 @@ class Steps:
         if self.course.progress.weight:
             self._shift(candidate, self.course.progress.weight)
         unsplit = self.course.engine.cannot_split() if any(step.set_weight for step in self.course.plan.steps) else None
-        if unsplit and self.course.plan.strategy == "ab":
+        if unsplit and any(step.analysis and step.analysis.prometheus for step in self.course.plan.steps):
             raise HeadwayError(
                 "deployment.cannot_split",
-                f"An A/B test needs traffic on both versions, and here it cannot be split: {unsplit}.",
+                f"An analysis with prometheus needs traffic on both versions, and here it cannot be split: {unsplit}.",
                 value=self.course.engine.name,
-                remedy="Use another strategy here, such as blue_green.",
+                remedy="Use an analysis without prometheus here, and another strategy than ab.",
             )
         for number, step in enumerate(self.course.plan.steps):
             if number < self.course.progress.step:
@@ -116,9 +124,9 @@ class Steps:
             note.append("the endpoint was seen to answer so")
 
     def _pause(self, candidate: Deployed, step: Step) -> None:
-        """Waits, for what is left of the time if a step was killed in it; ends when the candidate has a fault."""
+        """Waits, and ends when the candidate has a fault; begun anew where a step was killed: nobody watched since."""
         assert step.pause
-        end = parse_time(self.course.progress.step_begun) + parse_duration(step.pause)
+        end = now() + parse_duration(step.pause)
         with self.course.timeline.phase(str(step)) as note:
             while (left := (end - now()).total_seconds()) > 0:
                 self.course.require_time()
@@ -130,35 +138,42 @@ class Steps:
     def _analyse(self, candidate: Deployed, stable: Deployed, analysis: Analysis, number: int) -> None:
         plan, engine = self.course.plan, self.course.engine
         where = f"analysis at {self.course.timeline.weight or 0} %"
-        with self.course.timeline.phase(where) as note:
-            candidate, stable = self._once_both_answer(candidate, stable)
-            before, before_of_stable = engine.replicas(candidate), engine.replicas(stable)
-            outcome = compare(
-                candidate,
-                stable,
-                analysis,
-                model_name=self.course.release.model_name,
-                golden=self.golden,
-                requests=self.requests,
-                false_alarm=plan.false_alarm / sum(step.analysis is not None for step in plan.steps),
-                weight=self.course.timeline.weight or 0,
-                seed=int(self.course.release.model_digest[:8], 16) + number,
-                go_on=lambda: not self.course.progress.late,
-            )
-            # Counters outlive a pod, so what callers got for days is not thrown away for want of a decision.
-            again = outcome.decision == "failed" or (outcome.decision == "inconclusive" and not analysis.prometheus)
-            if again and self._disrupted(candidate, before):
-                note.append("made once more, since the candidate was disrupted")
-                return self._analyse(candidate, stable, analysis, number)
-            if again and engine.replicas(stable) != before_of_stable:
-                note.append("made once more, since the stable version was disrupted")
+        for tries in range(_TRIES):
+            with self.course.timeline.phase(where) as note:
+                candidate, stable = self._once_both_answer(candidate, stable)
+                before, before_of_stable = engine.replicas(candidate), engine.replicas(stable)
+                outcome = compare(
+                    candidate,
+                    stable,
+                    analysis,
+                    model_name=self.course.release.model_name,
+                    golden=self.golden,
+                    requests=self.requests,
+                    false_alarm=plan.false_alarm / sum(step.analysis is not None for step in plan.steps),
+                    weight=self.course.timeline.weight or 0,
+                    seed=int(self.course.release.model_digest[:8], 16) + number,
+                    go_on=lambda: not self.course.progress.late,
+                )
+                # Counters outlive a pod, so what callers got for days is not thrown away for want of a decision.
+                again = outcome.decision == "failed" or (outcome.decision == "inconclusive" and not analysis.prometheus)
+                if again and tries + 1 < _TRIES:
+                    spoiled = "candidate" if self._disrupted(candidate, before) else None
+                    if was_taken_away(before_of_stable, engine.replicas(stable)):
+                        spoiled = spoiled or "stable version"
+                    if spoiled:
+                        note.append(f"made once more, since the {spoiled} was disrupted")
+                        self.course.require_time()
+                        continue
+                found = [check.model_copy(update={"check": f"{where}: {check.check}"}) for check in outcome.checks]
+                self.course.timeline.checks += found
+                note.append("within every limit" if outcome.decision == "passed" else outcome.told())
                 self.course.require_time()
-                return self._analyse(candidate, stable, analysis, number)
-            found = [check.model_copy(update={"check": f"{where}: {check.check}"}) for check in outcome.checks]
-            self.course.timeline.checks += found
-            note.append("within every limit" if outcome.decision == "passed" else outcome.told())
-            self.course.require_time()
-            undecided = outcome.decision == "inconclusive"
-            if outcome.decision == "failed" or (undecided and plan.on_inconclusive == "roll_back"):
-                raise outcome.error(where, must_be_better=plan.strategy == "ab")
-        return None
+                undecided = outcome.decision == "inconclusive"
+                if outcome.decision == "failed" or (undecided and plan.on_inconclusive == "roll_back"):
+                    raise outcome.error(where, must_be_better=plan.strategy == "ab")
+                return
+
+
+def was_taken_away(before: frozenset[str], now: frozenset[str]) -> bool:
+    """Whether something went that another has replaced, or is yet to: a scaler only adds, or only takes away."""
+    return bool(before - now) and (bool(now - before) or not now)

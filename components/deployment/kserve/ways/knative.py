@@ -30,7 +30,7 @@ from headway.components.deployment.kserve.revisions import Revisions
 from headway.components.deployment.kserve.rules import check, storage_uri_of
 from headway.components.deployment.kserve.version import Version, version_in
 from headway.components.deployment.kserve.watch import Watch
-from headway.components.deployment.kserve.ways.way import OfEndpoint
+from headway.components.deployment.kserve.ways.way import UNSEEN, OfEndpoint
 
 log = logging.getLogger("headway")
 
@@ -170,9 +170,7 @@ class Knative(OfEndpoint):
             if not self.weight_of(stable):
                 self._wake(stable)
             # A broken gateway must not keep a broken candidate alive.
-            with bearing(
-                "watching the traffic leave the candidate", ("deployment.ingress", "deployment.weight_not_observed")
-            ):
+            with bearing("watching the traffic leave the candidate", UNSEEN):
                 self.shift(stable, candidate, 0)
             if had_traffic:
                 time.sleep(self.settings.drain_s)

@@ -28,7 +28,7 @@ from headway.components.deployment.kserve.manifest import (
 )
 from headway.components.deployment.kserve.rules import check, storage_uri_of
 from headway.components.deployment.kserve.version import Version, version_in
-from headway.components.deployment.kserve.ways.way import OfEndpoint
+from headway.components.deployment.kserve.ways.way import UNSEEN, OfEndpoint
 
 log = logging.getLogger("headway")
 
@@ -98,13 +98,19 @@ class TwoServices(OfEndpoint):
             log.warning(f"the Service {self.endpoint} is gone; somebody deleted it, and it is made anew")
             self._pick(stable)
             self._observe(stable)
+        self._scale_by_load(stable)
 
-    def start(self, stable: Version | None, candidate: Version) -> None:  # noqa: ARG002 - it stands alone
-        """In full size, as an InferenceService that only the cluster may see and nobody knows."""
+    def start(self, stable: Version | None, candidate: Version) -> None:
+        """In full size, as an InferenceService that only the cluster may see and nobody knows.
+
+        Where the number of pods follows the load it has as many as the stable version, until it has the traffic.
+        """
         if not self.runs(candidate):
             self.watch.wait_gone(candidate)  # one of that name may still be going
-            self.cluster.apply(self._manifest(candidate))
-        self.watch.wait_ready(candidate, pods=candidate.min_pods, dark=True)
+            load = self.watch.deployment(stable) if stable and candidate.autoscaled else None
+            pods = int((load or {}).get("spec", {}).get("replicas", 0))
+            self.cluster.apply(self._manifest(candidate.sized(pods)))
+        self.watch.wait_ready(candidate, pods=self._fewest(candidate) or candidate.min_pods, dark=True)
 
     def shift(self, stable: Version, candidate: Version, weight: int) -> None:
         """Everything or nothing.
@@ -135,27 +141,38 @@ class TwoServices(OfEndpoint):
         if stable:
             time.sleep(self.settings.drain_s)
             self._end(stable)
+        self._scale_by_load(candidate)
 
     def withdraw(self, stable: Version | None, candidate: Version) -> None:
         """The traffic first, if it has any; a broken entrance keeps no broken candidate alive."""
-        if self._picked() == candidate.name:
+        had_traffic = self._picked() == candidate.name
+        if had_traffic:
             if stable is None:
                 self.cluster.delete(SERVICE, self.endpoint)
             else:
-                with bearing(
-                    "watching the traffic leave the candidate", ("deployment.ingress", "deployment.weight_not_observed")
-                ):
+                with bearing("watching the traffic leave the candidate", UNSEEN):
                     self.shift(stable, candidate, 0)
             time.sleep(self.settings.drain_s)
         self._end(candidate)
         if stable and self.runs(stable):
-            self._observe(stable)
+            with bearing("seeing that the stable version answers", () if had_traffic else UNSEEN):
+                self._observe(stable)
 
     def remove(self, versions: Sequence[Version]) -> None:
         """The entrance first."""
         self.cluster.delete(SERVICE, self.endpoint)
         for version in versions:
             self._end(version)
+
+    def _scale_by_load(self, version: Version) -> None:
+        """Lets a version have fewer pods again than it was started with."""
+        if version.autoscaled and self._fewest(version) not in (None, version.min_pods):
+            self.cluster.apply(self._manifest(version))
+
+    def _fewest(self, version: Version) -> int | None:
+        """Pods that its service asks for at least; None where it is gone."""
+        found: int | None = (self._service(version) or {}).get("spec", {}).get("predictor", {}).get("minReplicas")
+        return found
 
     def _entrance(self) -> dict[str, Any] | None:
         return self.cluster.get(SERVICE, self.endpoint)

@@ -13,6 +13,8 @@ from headway.components.deployment.kserve.version import Version
 from headway.components.deployment.kserve.watch import Watch
 
 _LAG_S = 10.0
+# A gateway that is not seen to follow; it must not keep a broken candidate alive.
+UNSEEN = ("deployment.ingress", "deployment.weight_not_observed")
 
 
 class Way(Protocol):

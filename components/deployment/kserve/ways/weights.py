@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import bearing
-from headway.components._shared.kubernetes.kinds import HTTP_ROUTE, INFERENCE_SERVICE
+from headway.components._shared.kubernetes.kinds import AUTOSCALER, HTTP_ROUTE, INFERENCE_SERVICE
 from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve import routes
 from headway.components.deployment.kserve.capabilities import (
@@ -28,7 +29,7 @@ from headway.components.deployment.kserve.doors import gateway_address
 from headway.components.deployment.kserve.manifest import VISIBILITY, inference_service, kept_from, versions_in
 from headway.components.deployment.kserve.rules import check
 from headway.components.deployment.kserve.version import Version
-from headway.components.deployment.kserve.ways.way import OfEndpoint
+from headway.components.deployment.kserve.ways.way import UNSEEN, OfEndpoint
 
 log = logging.getLogger("headway")
 
@@ -99,19 +100,32 @@ class Weights(OfEndpoint):
         """KServe does that itself."""
 
     def start(self, stable: Version | None, candidate: Version) -> None:
-        """As a canary at 0 %; a first version without a way in from outside."""
+        """As a canary at 0 %; a first version without a way in from outside.
+
+        Where the number of pods follows the load, the candidate begins with its fewest, and `shift` gives it more.
+        """
         if not self.runs(candidate):
             kept = kept_from(stable, candidate) if stable else []
             if kept:
                 told = f"until it is promoted, which replaces its pods, the candidate has also: {', '.join(kept)}"
                 log.warning(f"{told}; KServe takes them from the stable version")
-            self.cluster.apply(self._manifest(stable, candidate))
+            self.cluster.apply(self._manifest(stable, candidate, growing=True))
         self.watch.wait_ready(candidate, dark=self._dark())
         if stable:
             self._prove_split(candidate)
 
     def shift(self, stable: Version, candidate: Version, weight: int) -> None:
-        """Waits until the gateway answers so."""
+        """Waits until the gateway answers so.
+
+        Where the number of pods follows the load, the candidate has its part of them before it gets that part of the
+        traffic; the stable version keeps all of its own, for the way back.
+        """
+        now, (_, pods) = self._canary(), self._sizes(stable, candidate, weight)
+        if candidate.autoscaled and pods > now["predictor"]["minReplicas"]:
+            self._change(
+                self._manifest(stable, candidate, now.get("trafficPercent", 0), weight, growing=True), back=False
+            )
+            self.watch.wait_ready(candidate, pods=pods)
         self._change(self._manifest(stable, candidate, weight), back=weight == 0)
         self._wait_weight(stable, candidate, weight)
 
@@ -125,7 +139,7 @@ class Weights(OfEndpoint):
             time.sleep(self.settings.drain_s)
         self._leave_alone(candidate)
         if stable:
-            self.watch.wait_gone(stable)
+            self._wait_gone(stable)
         elif not routes.until(lambda: self._route() is not None, self.settings.observe_timeout_s):
             raise self._unsplit(candidate)
         self.watch.wait_ready(candidate, pods=candidate.min_pods)
@@ -133,22 +147,22 @@ class Weights(OfEndpoint):
 
     def withdraw(self, stable: Version | None, candidate: Version) -> None:
         """In two steps: first the traffic, then, once the gateway has followed and all is answered, the pods."""
+        had_traffic = 0.0
         if stable is None:
             self.cluster.delete(INFERENCE_SERVICE, self.endpoint)
         elif self.runs(candidate):
             had_traffic = self.weight_of(candidate)
             # Seen also where the route says zero: a step that was told to end may have set that a moment ago. And a
             # broken gateway must not keep a broken candidate alive.
-            with bearing(
-                "watching the traffic leave the candidate", ("deployment.ingress", "deployment.weight_not_observed")
-            ):
+            with bearing("watching the traffic leave the candidate", UNSEEN):
                 self.shift(stable, candidate, 0)
             if had_traffic:
                 time.sleep(self.settings.drain_s)
             self._leave_alone(stable, back=True)
-        self.watch.wait_gone(candidate)
+        self._wait_gone(candidate)
         if stable and self.runs(stable):
-            self._wait_weight(stable, stable, 100)
+            with bearing("seeing that the stable version answers", () if had_traffic else UNSEEN):
+                self._wait_weight(stable, stable, 100)
 
     def remove(self, versions: Sequence[Version]) -> None:
         """The service with both of them."""
@@ -156,10 +170,47 @@ class Weights(OfEndpoint):
         for version in versions:
             self.watch.wait_gone(version)
 
-    def _manifest(self, stable: Version | None, candidate: Version, weight: int = 0) -> dict[str, Any]:
+    def _manifest(
+        self, stable: Version | None, candidate: Version, weight: int = 0, aim: int = 0, *, growing: bool = False
+    ) -> dict[str, Any]:
+        """Both versions, or the first one.
+
+        Args:
+            stable: As everywhere.
+            candidate: As everywhere.
+            weight: The candidate's.
+            aim: That it is to have next.
+            growing: Whether pods of the candidate are yet to come. KServe would start as many of the stable version
+                until they are there, if its fewest were said already to be more by theirs.
+        """
         if stable is None:
             return inference_service(self.endpoint, candidate, dark=True)
-        return inference_service(self.endpoint, stable, candidate, weight)
+        kept, pods = self._sizes(stable, candidate, max(weight, aim))
+        kept -= pods if growing and stable.autoscaled else 0
+        return inference_service(self.endpoint, stable, candidate, weight, sizes=(kept, pods))
+
+    def _sizes(self, stable: Version, candidate: Version, weight: int) -> tuple[int, int]:
+        """Pods that the stable version keeps beside a candidate, for the way back, and pods of the candidate.
+
+        A candidate whose number follows the load has its part of what that asks for; it loses none before it goes.
+        """
+        if not candidate.autoscaled:
+            return stable.min_pods, min(stable.min_pods, candidate.min_pods)
+        load = stable.min_pods
+        if stable.autoscaled:
+            deployment = self.watch.deployment(stable) or {}
+            load = max(load, int(deployment.get("spec", {}).get("replicas", 0)))
+        has = int(self._canary().get("predictor", {}).get("minReplicas", 0))
+        pods = max(has, min(load, max(math.ceil(load * weight / 100), candidate.min_pods)))
+        return max(load, pods), pods
+
+    def _canary(self) -> dict[str, Any]:
+        return dict(next(iter(self._spec().get("canary") or ()), {}))
+
+    def _wait_gone(self, version: Version) -> None:
+        self.watch.wait_gone(version)
+        if version.autoscaled:  # KServe forgets the autoscaler of a version that is gone
+            self.cluster.delete(AUTOSCALER, version.named(self.endpoint))
 
     def _leave_alone(self, version: Version, *, back: bool = False) -> None:
         self._change(inference_service(self.endpoint, version), back=back)
