@@ -149,7 +149,7 @@ class Serving(Config):
         latency: The latency gate.
         max_memory_mib: Most memory that a candidate's server may have after all checks; None sets no limit.
         rollout: How the candidate gets the traffic; by default all at once after the checks.
-        start_timeout_s: Time for the candidate to come up.
+        start_timeout_s: Time for the candidate to come up; in a cluster also for a new node, and to pull the image.
         drain_timeout_s: Time for the server before it to finish the requests that it has.
         busy_timeout_s: Time to wait for another deployment to the same endpoint.
         log: The inference log, for monitoring; None writes none. A deployment's own requests are not in it.
@@ -162,7 +162,7 @@ class Serving(Config):
     latency: LatencyGate = LatencyGate()
     max_memory_mib: float | None = Field(default=None, gt=0)
     rollout: RolloutPlan = RolloutPlan()
-    start_timeout_s: float = Field(default=60, gt=0)
+    start_timeout_s: float = Field(default=300, gt=0)
     drain_timeout_s: float = Field(default=30, gt=0)
     busy_timeout_s: float = Field(default=180, ge=0)
     log: InferenceLog | None = None

@@ -28,6 +28,7 @@ from headway.components._shared.artifacts import verify_model
 from headway.components._shared.endpoints.inference import DIGEST_HEADER, MAX_BODY_BYTES, PROBE_HEADER
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
+from headway.components._shared.estimators.payloads import require_libraries
 from headway.components.serving.log import CURRENT, LogWriter, Served
 from headway.components.serving.model import Refusal, TabularModel
 
@@ -83,9 +84,11 @@ def serve(
         log_max_rows: Most rows that wait to be written; what does not fit is dropped and counted.
 
     Raises:
-        HeadwayError: `model.not_a_model`, `model.changed`, or why it cannot be loaded; `log.name_taken`.
+        HeadwayError: `model.not_a_model`, `model.changed`, `model.library_differs`, or why it cannot be loaded;
+            `log.name_taken`.
     """
     manifest = verify_model(model_dir, manifest_sha256)
+    require_libraries(manifest)
     loaded = load_model(model_dir)
     _log_no_values()
     written = LogWriter(log_uri, manifest, flush_s=log_flush_s, max_rows=log_max_rows) if log_uri else None

@@ -9,7 +9,7 @@ import pytest
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster, Kind
-from headway.components._shared.kubernetes.kinds import CONFIG_MAP, JOB, SECRET
+from headway.components._shared.kubernetes.kinds import CONFIG_MAP, JOB, SECRET, SERVING_RUNTIME
 from tests.cluster.katib import bind_role, kubeconfig_for
 from tests.cluster.kube import Kube
 
@@ -32,6 +32,13 @@ def test_what_is_applied_is_read_back_and_what_is_no_longer_sent_goes(client: Cl
     found = client.get(CONFIG_MAP, "one")
     assert found is not None
     assert found["data"] == {"a": "3"}
+
+
+def test_the_fields_of_a_kind_are_those_that_the_api_describes_and_none_of_a_kind_that_it_does_not_have(
+    client: Cluster, kserve: str
+) -> None:
+    assert {"containers", "resourceClaims"} <= client.fields(SERVING_RUNTIME)
+    assert client.fields(Kind("none.example", "v1", "Nothing", "nothings")) == frozenset()
 
 
 def test_a_dry_run_leaves_nothing(client: Cluster) -> None:

@@ -68,6 +68,13 @@ def test_errors_that_both_have_are_not_held_against_the_candidate_and_prove_noth
     assert checks[1].value == "nothing was answered over 400 requests to each; not decided"
 
 
+def test_a_candidate_that_answers_where_the_stable_version_fails_every_request_is_let_through(golden):
+    decision, checks = compare(golden, (200, late(golden), 0), (503, {}, 0), max_requests=400)
+    assert decision == "passed"
+    assert [(c.check, c.passed) for c in checks] == [("errors", True)]
+    assert checks[0].value.startswith("-1.000")
+
+
 def test_a_candidate_that_is_slower_is_found_out(golden):
     decision, checks = compare(golden, (200, late(golden), 0.2), (200, late(golden), 0), latency_ratio=1.5)
     assert decision == "failed"

@@ -564,6 +564,7 @@ QUOTA = {"type": "ReplicaFailure", "status": "True", "message": 'pods "x" is for
         ([pod("storage-initializer", state=ended("404 Not Found"), init=True)], "storage", "404 Not Found"),
         ([pod(state=ended("[model.changed] It differs."))], "layout", "[model.changed]"),
         ([pod(state=ended("[model.library_missing] lightgbm"))], "version_mismatch", "lightgbm"),
+        ([pod(state=ended("[model.library_differs] scikit-learn 1"))], "version_mismatch", "scikit-learn 1"),
         ([pod(state=ended("Traceback\nValueError: x"))], "crash", "ValueError: x"),
         ([pod(last=ended(code=137, why="OOMKilled"))], "oom", "memory"),
         ([pod(state={"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}})], "image_pull", "x:1"),

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import urllib.request
 import polars as pl
 import pytest
 
+from headway.components._shared.artifacts import read_manifest, write_manifest
 from headway.components._shared.endpoints.inference import request_of
 from headway.components._shared.estimators import load_model
 from headway.components.deployment.caller import Caller
@@ -207,6 +209,17 @@ def test_a_model_whose_files_changed_is_not_served(model, tmp_path):
     assert result.returncode == 1
     assert "[model.changed]" in result.stdout.splitlines()[-1]
     assert "model.skops" in result.stdout
+
+
+def test_a_model_that_other_versions_of_its_libraries_would_load_is_not_served(model, tmp_path):
+    changed = broken_model(model, tmp_path / "changed")
+    manifest = read_manifest(changed)
+    other = {**manifest.libraries, "scikit-learn": "0.24.2", "polars": "0.1", "nowhere": "1.0"}
+    write_manifest(changed, manifest.model_copy(update={"libraries": other}))
+    result = run_server(changed)
+    assert result.returncode == 1
+    said = result.stdout.splitlines()[-1]
+    assert re.search(r"\[model.library_differs\] .* here: scikit-learn [\d.]+ instead of 0.24.2\.", said), said
 
 
 def test_a_model_of_another_verdict_is_not_served(model):

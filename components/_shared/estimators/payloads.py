@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from headway.components._shared.artifacts import ModelManifest
 from headway.components._shared.errors import HeadwayError
 
 # Types that a model file may name and be loaded. Anything else is written as cloudpickle, with the reason recorded.
@@ -16,6 +19,9 @@ TRUSTED_TYPES = (
     "functools.partial",
     "headway.components._shared.estimators.pipelines.calendar_parts",
 )
+
+# Libraries whose versions read each other's files and compute alike; all others must be the same.
+READ_ALIKE = {"numpy", "scipy", "pandas", "polars", "skops", "mlflow-skinny", "joblib"}
 
 SKOPS_FILE = "model.skops"
 PICKLE_FILE = "model.pkl"
@@ -73,6 +79,29 @@ def read_pipeline(folder: Path) -> Any:
         value=folder.name,
         remedy="Pass the Model artifact of train_model or adopt_model, whole.",
     )
+
+
+def require_libraries(manifest: ModelManifest) -> None:
+    """Refuses a model that other versions of its libraries would load: they may read it otherwise, without a word.
+
+    A library that is not here at all is found missing when the model is loaded, if that needs it.
+
+    Raises:
+        HeadwayError: `model.library_differs`.
+    """
+    differ = []
+    for name in sorted(manifest.libraries.keys() - READ_ALIKE):
+        wanted = manifest.libraries[name]
+        with contextlib.suppress(PackageNotFoundError):
+            if (found := version(name)) != wanted:
+                differ.append(f"{name} {found} instead of {wanted}")
+    if differ:
+        raise HeadwayError(
+            "model.library_differs",
+            f"The model was trained with other versions of its libraries than are installed here: {', '.join(differ)}.",
+            value=differ,
+            remedy="Serve it with the image of the release that trained it (serving.kserve.image), or train it again.",
+        )
 
 
 def _read_skops(path: Path) -> Any:

@@ -153,6 +153,28 @@ class Cluster:
                 return ""  # the container has not started, or its node has lost the log
             raise
 
+    def fields(self, kind: Kind) -> frozenset[str]:
+        """Names of the fields below `spec` by the API's own description, which every account may read.
+
+        Empty where it does not have the kind, or says nothing of its fields.
+        """
+        from lightkube.core.generic_client import BasicRequest
+
+        client = self._client._client
+        path = f"openapi/v3/apis/{kind.group}/{kind.version}"
+
+        def call() -> Object:
+            answer = client.send(client.build_adapter_request(BasicRequest("GET", path, None, {})))
+            client.raise_for_status(answer)  # type: ignore[no-untyped-call]
+            return dict(answer.json())
+
+        nothing: Object = {}
+        said = self._call("get", kind, call, absent=nothing)
+        for name, schema in said.get("components", {}).get("schemas", {}).items():
+            if name.endswith(f".{kind.name}"):
+                return frozenset(schema.get("properties", {}).get("spec", {}).get("properties", {}))
+        return frozenset()
+
     def may(self, verb: str, kind: Kind) -> bool:
         """Whether this step's account has a right in this namespace."""
         resource, _, subresource = kind.plural.partition("/")

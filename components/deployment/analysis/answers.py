@@ -15,6 +15,7 @@ from headway.components.deployment.caller import Answer
 from headway.components.deployment.golden import Golden
 from headway.components.deployment.record import Check
 
+_FEWEST = 10
 _FIFTHS = (0.2, 0.4, 0.6, 0.8)
 
 
@@ -40,6 +41,7 @@ class Answers:
         self._edges: np.ndarray[tuple[int], np.dtype[np.float64]] | None = None
         self._width = 1.0
         self._seconds: list[tuple[float, float]] = []
+        self._failed, self._failed_of_stable = 0, 0
         if comparable:
             self._compare(golden, tell_all)
         self.streams = [self.errors, *([self._slow] if comparable else []), *self._shares, *self._alike.values()]
@@ -48,6 +50,8 @@ class Answers:
     def add(self, candidate: Answer, stable: Answer) -> None:
         """Takes in the two answers to one request."""
         failed = float(candidate.status != 200)
+        self._failed += candidate.status != 200
+        self._failed_of_stable += stable.status != 200
         self.errors.values.append(failed - (stable.status != 200) if self.comparable else failed)
         if not self.comparable or candidate.status != 200 or stable.status != 200:
             return
@@ -66,7 +70,14 @@ class Answers:
         """The decision over all streams, which share the false alarms among them."""
         for stream in self.streams:
             stream.look()
-        return combined({stream.decide(false_alarm / self._tested) for stream in self.streams})
+        streams = [self.errors] if self._nothing_to_compare_with else self.streams
+        return combined({stream.decide(false_alarm / self._tested) for stream in streams})
+
+    @property
+    def _nothing_to_compare_with(self) -> bool:
+        """Whether the stable version fails most requests, and the candidate hardly any: no more is asked of a cure."""
+        asked = len(self.errors.values)
+        return self._failed_of_stable > max(_FEWEST, asked / 2) and self._failed <= self.analysis.errors * asked
 
     def checks(self, false_alarm: float) -> Iterator[Check]:
         """The evidence, in words and numbers."""
@@ -75,6 +86,8 @@ class Answers:
         yield _check(
             [self.errors], share, f"share of failed requests at most {self.analysis.errors:.3g} {against}", count
         )
+        if self._nothing_to_compare_with:
+            return
         if self.comparable:
             ratio = (
                 float(np.median([ours / theirs for ours, theirs in self._seconds])) if self._seconds else float("nan")

@@ -12,6 +12,7 @@ from headway.components._shared.kubernetes.kinds import (
     INFERENCE_SERVICE,
     KNATIVE_SERVICE,
     SCALED_OBJECT,
+    SERVING_RUNTIME,
     Kind,
 )
 from headway.components.deployment.kserve.config import KServe, Traffic, WayName
@@ -55,6 +56,9 @@ def look(cluster: Cluster, endpoint: str, version: Version) -> Capabilities:
         cluster.apply(inference_service(endpoint, version, elsewhere(version)), dry_run=True)
     except HeadwayError as error:
         canary = not canary_unknown(error)
+    # KServe 0.20 knows canaries and gives them nothing. It is known by what came into its runtimes after it.
+    fields = cluster.fields(SERVING_RUNTIME)
+    canary = canary and (not fields or "resourceClaims" in fields)
     return Capabilities(routes, canary, None if service is None else route is not None, knative)
 
 

@@ -85,6 +85,7 @@ class KServeEngine(Memory):
             labels = {"version": asked.version, "environment": asked.environment}
             stable = stable.model_copy(update=labels)
             self.lease.write(record.model_copy(update={"stable": stable}))
+        self._recommend(stable, record)
         return self._deployed(record, stable, as_asked=stable.same_as(asked))
 
     def candidate(self) -> Deployed | None:
@@ -146,8 +147,7 @@ class KServeEngine(Memory):
         with noting_what_cannot_split(self.lease):
             self._way(record).promote(record.stable, version)
         self.lease.write(record.promoted())
-        if self.kserve.recommend_resources:
-            self._recommender.watch(version)
+        self._recommend(version, record)
         return self._deployed(record, version)
 
     def withdraw(self, candidate: Deployed) -> None:  # noqa: ARG002 - there is one at most
@@ -195,6 +195,13 @@ class KServeEngine(Memory):
         """What was asked for, with the image."""
         fixed = self.kserve.model_copy(update={"image": self.kserve.image or images.reference("serving")})
         return self.serving.model_copy(update={"kserve": fixed}).model_dump(mode="json")
+
+    def _recommend(self, version: Version, record: Record) -> None:
+        deployment = self._way(record).watch.deployment(version) if self.kserve.recommend_resources else None
+        if deployment:
+            self._recommender.watch(deployment["metadata"]["name"])
+        elif not self.kserve.recommend_resources:
+            self._recommender.end()
 
     def _deployed(self, record: Record, version: Version, *, as_asked: bool = True) -> Deployed:
         watch = self._way(record).watch

@@ -147,7 +147,7 @@ _STORAGE = (
 )
 _CRASHES = (
     (
-        r"\[model\.(library_missing|type_untrusted)\]|InconsistentVersionWarning|incompatible version",
+        r"\[model\.(library_missing|library_differs|type_untrusted)\]|InconsistentVersionWarning|incompatible version",
         "version_mismatch",
         "The serving image has other libraries than the model was trained with",
         "Serve with the suite's own image of the version that trained the model, or give serving.kserve.image.",

@@ -8,7 +8,7 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster
 from headway.components._shared.kubernetes.kinds import DEPLOYMENT, VERTICAL_AUTOSCALER
 from headway.components.deployment.kserve.manifest import OURS
-from headway.components.deployment.kserve.version import CONTAINER, Version
+from headway.components.deployment.kserve.version import CONTAINER
 
 log = logging.getLogger("headway")
 
@@ -28,9 +28,8 @@ class Recommender:
         self._cluster = cluster
         self._endpoint = endpoint
 
-    def watch(self, version: Version) -> None:
-        """Lets it watch this version from now on; where that fails the model serves all the same, with a warning."""
-        name = version.named(self._endpoint)
+    def watch(self, name: str) -> None:
+        """Lets it watch a Deployment from now on; where that fails the model serves all the same, with a warning."""
         manifest = {
             **VERTICAL_AUTOSCALER.head,
             "metadata": {"name": self._endpoint, "labels": OURS},

@@ -79,7 +79,7 @@ def observe(
         candidate: Digest of the candidate.
         stable: Digest of the stable version.
         weight: Percentage for the candidate.
-        timeout_s: How long to ask.
+        timeout_s: How long to ask until an answer is as wanted.
 
     Raises:
         HeadwayError: `deployment.weight_not_observed`, with what answered last.
@@ -90,7 +90,7 @@ def observe(
         right = right + 1 if as_wanted(answers, candidate, stable, weight) else 0
         if right == _STEADY:
             return answers
-        if time.monotonic() > end:
+        if not right and time.monotonic() > end:
             raise _not_observed(answers, candidate, weight, timeout_s, address)
         time.sleep(0.5)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from headway.components._shared.errors import HeadwayError
@@ -32,6 +33,7 @@ _FINAL_AFTER_S = {
     "quota": 10,
 }
 _GONE_S = 120.0
+_SKEW = timedelta(minutes=1)
 
 
 class Watch:
@@ -42,6 +44,9 @@ class Watch:
         endpoint: Its name.
         serving: Limits.
         settings: Those of the cluster.
+
+    Attributes:
+        lasting: What is wrong, and since when, as far as was looked.
     """
 
     def __init__(self, cluster: Cluster, endpoint: str, serving: Serving, settings: KServe) -> None:
@@ -49,11 +54,13 @@ class Watch:
         self.endpoint = endpoint
         self.serving = serving
         self.settings = settings
-        self._known, self._since = "", time.monotonic()
+        self.lasting: dict[str, float] = {}
+        self._begun = datetime.now(UTC) - _SKEW
 
     def wait_ready(self, version: Version, *, pods: int = 1, dark: bool = False) -> None:
         """Waits until a version's Deployment is there in full, and its Service answers with its digest."""
-        patience_s, self._known = self.serving.start_timeout_s, ""
+        patience_s = self.serving.start_timeout_s
+        self.lasting.clear()
         end = time.monotonic() + patience_s
         while not self._ready(version, pods, dark):
             why = self.why(version)
@@ -125,8 +132,10 @@ class Watch:
     def why(self, version: Version) -> HeadwayError | None:
         """What pods, events and logs say is wrong with a version; None when nothing is."""
         pods = self.pods(version)
-        about = {pod["metadata"]["name"] for pod in pods} | {self.endpoint, version.service(self.endpoint)}
-        events = [event for event in self.cluster.list(EVENT) if event["involvedObject"].get("name") in about]
+        own, shared = {pod["metadata"]["name"] for pod in pods}, {self.endpoint, version.service(self.endpoint)}
+        found = [(event, event["involvedObject"].get("name")) for event in self.cluster.list(EVENT)]
+        # What was said of the service an hour ago was about another version.
+        events = [e for e, name in found if name in own or (name in shared and _last_seen(e) > self._begun)]
         logs = {}
         for pod in pods:
             for status in _unwell(pod):
@@ -153,9 +162,10 @@ class Watch:
     def _has_lasted_s(self, why: HeadwayError | None) -> float:
         """For how long this has been the reason, as far as was looked."""
         code = _class(why)
-        if code != self._known:
-            self._known, self._since = code, time.monotonic()
-        return time.monotonic() - self._since
+        if code not in self.lasting:
+            self.lasting.clear()
+            self.lasting[code] = time.monotonic()
+        return time.monotonic() - self.lasting[code]
 
     def _there(self, version: Version) -> bool:
         service = self.cluster.get(INFERENCE_SERVICE, version.service(self.endpoint))
@@ -202,6 +212,12 @@ def metrics_of(name: str, namespace: str) -> dict[str, str]:
     """Labels for queries about the pods whose names begin like this."""
     selector = 'namespace="$namespace",pod=~"$pods"'
     return {"selector": selector, "namespace": namespace, "service": name, "pods": f"{name}-.+"}
+
+
+def _last_seen(event: dict[str, Any]) -> datetime:
+    """When an event was told last."""
+    told = (event.get("series") or {}).get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
+    return datetime.fromisoformat(told or event["metadata"]["creationTimestamp"])
 
 
 def _class(why: HeadwayError | None) -> str:

@@ -51,6 +51,7 @@ class Knative(OfEndpoint):
 
     def __init__(self, watch: Watch) -> None:
         super().__init__(Revisions(watch.cluster, watch.endpoint, watch.serving, watch.settings))
+        self.watch.lasting = watch.lasting
 
     def entrance(self) -> Address:
         """The host name that KServe tells, through the gateway if one is given.
