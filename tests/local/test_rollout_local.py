@@ -54,8 +54,10 @@ def test_a_candidate_that_died_while_nobody_led_it_is_taken_back_by_the_keeper_b
     plan(second, {"set_weight": 50}, {"pause": "10m"}, deadline="1d")
     RolloutCases().killed_in(second, step=1)
     assert kept(second)["outcome"] == "left_alone"
-    record = read_endpoint(folder_of(first))
-    os.kill(processes.pid_of(folder_of(first), record.candidate.process), signal.SIGKILL)
+    process = read_endpoint(folder_of(first)).candidate.process
+    os.kill(processes.pid_of(folder_of(first), process), signal.SIGKILL)
+    while processes.pid_of(folder_of(first), process):
+        time.sleep(0.01)
     told = kept(second)
     assert (told["outcome"], told["state"]) == ("taken_back", "serving")
     assert "was left to a candidate that fails: The model server of flights ended by itself" in told["decision"]
