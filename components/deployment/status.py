@@ -7,6 +7,7 @@ from typing import Literal
 
 from headway.components._shared.config import Config
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.kubernetes import in_cluster
 from headway.components._shared.state import dump_json
 from headway.components._shared.times import format_time
 from headway.components.deployment.caller import Answer, Caller
@@ -81,6 +82,8 @@ def status_of(engine: Engine, model_name: str) -> EndpointStatus:
         state, told = "down", str(unreachable)
     else:
         state, told = _judged(found, found.stable, Caller(address, model_name).ready(), left)
+        if state == "down" and engine.name == "kserve" and not in_cluster():
+            told += "; asked from outside of the cluster, where its address may lead nowhere"
     return EndpointStatus(
         model_name=model_name,
         engine=engine.name,

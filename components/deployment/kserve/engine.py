@@ -14,7 +14,7 @@ from typing import Any
 from headway.components._shared import images
 from headway.components._shared.endpoints.log import log_key
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.kubernetes import Cluster
+from headway.components._shared.kubernetes import Cluster, in_cluster
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Address, Deployed, Look, Release, Running
 from headway.components.deployment.kserve.config import KServe
@@ -102,12 +102,15 @@ class KServeEngine(Memory):
 
         Raises:
             HeadwayError: `deployment.*` from `reasons.py`, `deployment.server_slow`, `deployment.manifest_refused`,
-                `deployment.cannot_split`, `deployment.empty_file`; nothing of the candidate is left.
+                `deployment.cannot_split`, `deployment.empty_file`, `deployment.out_of_reach`; nothing of the candidate
+                is left.
         """
         record, wanted = self.lease.read(), self._version(release)
         if record.candidate and not record.candidate.same_as(wanted):
             withdraw(self.lease, self._watch)
             record = self.lease.read()
+        if record.stable and not in_cluster():
+            self._way(record).watch.require_reach(record.stable)
         if record.candidate is None:
             require_whole(release.uri, wanted.storage_uri)
             record = with_way(record, wanted, self._watch)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster
@@ -33,6 +35,7 @@ _FINAL_AFTER_S = {
     "quota": 10,
 }
 _GONE_S = 120.0
+_REACH_S = 5.0
 _SKEW = timedelta(minutes=1)
 
 
@@ -108,6 +111,26 @@ class Watch:
             return Address(f"http://{ip}:{service['spec']['ports'][0]['port']}")  # type: ignore[index]
         ready = [pod["status"]["podIP"] for pod in self.pods(version) if pod.get("status", {}).get("podIP")]
         return Address(f"http://{ready[0]}:{PORT}" if ready else f"http://{name}.{self.cluster.namespace}")
+
+    def require_reach(self, version: Version) -> None:
+        """Refuses to begin where a version could not be asked: on a machine outside of the cluster's network.
+
+        Raises:
+            HeadwayError: `deployment.out_of_reach`.
+        """
+        parts = urlsplit(self.address(version).url)
+        try:
+            socket.create_connection((parts.hostname or "", parts.port or 80), _REACH_S).close()
+        except ConnectionRefusedError:
+            pass  # from within the network; nobody listens, which the caller will see
+        except OSError as error:
+            raise HeadwayError(
+                "deployment.out_of_reach",
+                f"This machine does not reach the cluster's Services ({error}), and versions are asked straight there.",
+                value=parts.netloc,
+                remedy="Run this in the cluster: the component as a step, or the command in a pod, such as a notebook; "
+                "or from a machine whose network is joined with the cluster's.",
+            ) from None
 
     def pods(self, version: Version) -> list[dict[str, Any]]:
         """Those that are to stay: not what is being deleted, nor what a node has evicted and Kubernetes replaced."""
