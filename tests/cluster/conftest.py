@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -84,8 +85,9 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     kube = Kube(str(HOME / "bin/kubectl"), str(HOME / "run/admin.kubeconfig"))
     was_up = kube.answers()
     _run(str(TEST_CLUSTER / "up"))
-    for family in build.FAMILIES:
-        _load(tool, image(family), family, tmp_path_factory.mktemp("archives"))
+    with ThreadPoolExecutor(2) as pool:  # a build is work for one core
+        for family, name in zip(build.FAMILIES, pool.map(image, build.FAMILIES), strict=True):
+            _load(tool, name, family, tmp_path_factory.mktemp("archives"))
     yield kube
     if not was_up:
         _run(str(TEST_CLUSTER / "down"))
