@@ -134,6 +134,8 @@ def test_a_selector_that_somebody_else_has_changed_is_reported_and_not_overwritt
 def test_an_entrance_that_somebody_deleted_comes_back(served, models):
     release = served.release(models[0])
     served.kube.kubectl("delete", "-n", served.namespace, "service", NAME)
+    with pytest.raises(HeadwayError, match=r"deployment\.ingress.* is gone"):
+        served.engine().entrance()
     deploy(served.engine(), release)
     assert served.answering() == release.model_digest
     assert whole(served)

@@ -15,6 +15,7 @@ from headway.components.deployment.caller import Caller
 from headway.components.deployment.checks import golden_rows, latency, memory, percentile
 from headway.components.deployment.config import Serving
 from headway.components.deployment.golden import Golden
+from headway.components.deployment.memory import History, Served
 from headway.components.deployment.record import Check, Deployment, Phase
 from headway.components.deployment.report import write_report
 from headway.components.deployment.rollout.steps import was_taken_away
@@ -341,3 +342,18 @@ def test_a_strategy_that_cannot_do_its_steps_is_refused(rollout, says):
 )
 def test_what_a_scaler_adds_or_takes_away_disrupts_nothing_but_a_pod_in_the_place_of_another_does(before, now, taken):
     assert was_taken_away(frozenset(before), frozenset(now)) is taken
+
+
+def test_an_endpoint_remembers_the_last_ten_releases_and_each_model_once():
+    def served(number):
+        since = f"2026-11-{number + 1:02}T00:00:00Z"
+        return Served(release={"model_digest": str(number)}, serving={}, golden_uri="", since=since)
+
+    history = History()
+    for number in [*range(15), 12]:
+        history = history.after(served(number), why="too slow" if number == 14 else None)
+    assert [each.model_digest for each in history.served] == ["12", "14", "13", *map(str, range(11, 3, -1))]
+    assert len(history.before) == 10
+    assert history.of("14").until == history.served[0].since
+    assert history.of("13").rolled_back == "too slow"
+    assert history.of("2") is None

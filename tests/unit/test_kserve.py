@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import threading
+import time
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -505,6 +506,15 @@ def test_a_gateway_that_lags_is_waited_for():
     with gateway(lambda number: B if number > 60 and number % 2 else A) as address:
         answers = observe(address, 50, timeout_s=20)
     assert 10 < answers[B] < 30
+
+
+def test_a_slow_gateway_that_does_as_it_was_told_has_all_the_time_it_takes_to_show_it():
+    def slowly(_):
+        time.sleep(0.005)
+        return B
+
+    with gateway(slowly) as address:
+        assert observe(address, 100, timeout_s=0.01) == {B: 40}
 
 
 def test_a_gateway_that_does_not_do_what_the_route_says_is_named_with_its_answers():
