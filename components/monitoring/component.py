@@ -89,7 +89,7 @@ def detect_drift(
         drift: Measures and limits, see the JSON Schema `Drift`: `numbers` (measure of numbers, `wasserstein`),
             `categories` (`jensen_shannon`), `limits` (measure to limit, 0.1 each), `columns` (name to `measure`,
             `limit` or `ignore`), `false_discovery_rate` (0.01), `missing` (0.05), `outside` (0.01), `min_rows` (30),
-            `classifier` (`min_auc` 0.6, `confidence`, `min_rows`; or none).
+            `classifier` (`min_auc` 0.7, `confidence`, `min_rows`; or none).
         before: Profile of the window before; with it, the report says what has changed since.
         seed: Of the classifier; nothing else depends on it.
         state_uri: Folder or `gs://` or `s3://` prefix where the run's records and reports are kept.

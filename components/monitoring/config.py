@@ -34,7 +34,7 @@ class Classifier(Config):
         min_rows: Fewest rows of each side's sample.
     """
 
-    min_auc: float = Field(default=0.6, gt=0.5, lt=1)
+    min_auc: float = Field(default=0.7, gt=0.5, lt=1)
     confidence: float = Field(default=0.99, gt=0.5, lt=1)
     min_rows: int = Field(default=200, ge=40)
 
