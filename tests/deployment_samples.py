@@ -318,6 +318,9 @@ def answering(status: int, body: object, *, delay_s: float = 0.0) -> Iterator[Ad
             self.end_headers()
             self.wfile.write(data)
 
+        def do_GET(self) -> None:
+            self.do_POST()
+
         def log_message(self, *_: object) -> None:
             pass
 

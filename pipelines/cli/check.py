@@ -93,8 +93,9 @@ def check_parameters(pipeline: str, parameters: Mapping[str, Any]) -> None:
     models, invalid = _parsed(given)
     faults += [*invalid, *_unpassable(fitting), *_unknown_words(given)]
     faults += _missing_files(models["source"].uris if "source" in models else ())
-    raise_together("parameters.invalid", [*faults, *disagreements(models, given)])
-    if not given["gates"]:
+    faults += disagreements(models, given) if "estimator" in given else []
+    raise_together("parameters.invalid", faults)
+    if not given.get("gates", True):
         click.secho("warning: there are no gates, so nothing will be blessed or registered", err=True, fg="yellow")
 
 
@@ -158,7 +159,7 @@ def _unknown_words(given: Mapping[str, Any]) -> Iterator[HeadwayError]:
     from headway.components._shared.tracking import registered_name
 
     try:
-        registered_name(given.get("model_name", "unnamed"), given["environment"])
+        registered_name(given.get("model_name", "unnamed"), given.get("environment", "dev"))
     except HeadwayError as error:
         yield error
     for name, words in _ENGINES.items():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -267,6 +269,33 @@ def test_a_gateway_that_breaks_is_told_and_the_rollback_is_finished_once_it_is_b
         through.start()
         done = second.deploy()
     assert done.outcome == "deployed"
+
+
+# A terminal.
+
+
+def test_an_endpoint_is_looked_at_and_rolled_back_from_the_command_line(home: Home) -> None:
+    first, second = home.delivery(home.first), home.delivery(home.second)
+    assert second.deploy().outcome == "deployed"
+    place = {"state_uri": str(second.state), "serving_engine": "kserve", "serving": second.serving}
+    params = home.folder / "prod.yaml"
+    params.write_text(json.dumps({"pipeline": "delivery", "parameters": {**place, "model_name": NAME}}))
+
+    def endpoint(*words: str) -> str:
+        command = [sys.executable, "-m", "headway.pipelines.cli", "endpoint", *words, "--params", str(params)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert re.search(rf"flights +serving +http\S+ +{second.digest[:12]}", endpoint("list"))
+    endpoint("rollback", NAME, "--reason", "complaints")
+    assert home.digest() == first.digest
+    told = endpoint("status", NAME)
+    assert "flights is serving: it answers" in told
+    assert f"stable     {first.digest[:12]}  dev" in told
+    assert "rolled back: complaints" in told
+    back = endpoint("rollback", NAME, "--reason", "they were wrong", "--to", second.digest[:10])
+    assert second.digest[:12] in back
 
 
 # Other people.

@@ -22,6 +22,7 @@ from tests.cluster.kserve.objects import GATEWAY
 from tests.cluster.kserve_releases import ASK, NAME
 from tests.cluster.load import steady_load
 from tests.cluster.test_kserve_engine import digests, lost, models, place, served, whole
+from tests.deployment_samples import answering
 
 __all__ = ["models", "place", "served"]  # fixtures
 pytestmark = pytest.mark.timeout(900)
@@ -320,7 +321,7 @@ def replicas(place, release):
 
 
 @plays(*ALL)
-def test_in_a_mesh_a_step_asks_everything_through_the_gateway_with_its_token(place, models, tmp_path, monkeypatch):
+def test_in_a_mesh_a_step_asks_everything_through_the_gateway_with_its_token(place, models, tmp_path, a_mesh_around):
     first, second = (place.release(model) for model in models[:2])
     place.kube.kubectl("label", "namespace", place.namespace, f"{TOKEN}=let-me-in")
     (tmp_path / "token").write_text("let-me-in\n")
@@ -329,10 +330,11 @@ def test_in_a_mesh_a_step_asks_everything_through_the_gateway_with_its_token(pla
         "token_file": str(tmp_path / "token"),
     }
     url, headers = place.gateway + ASK, {**place.headers, "Authorization": "Bearer let-me-in"}
-    refused = refuse_all_but(monkeypatch, place.gateway, place.kube.server())
+    refused = a_mesh_around(place.gateway, place.kube.server())
     with pytest.raises(HeadwayError) as error:
-        deploy(place.engine({"start_timeout_s": 20}), first)
-    assert error.value.code in ("deployment.server_slow", "deployment.mesh_refuses"), "straight at it there is no way"
+        deploy(place.engine(), first)
+    assert error.value.code == "deployment.mesh_refuses", "straight at it there is no way"
+    assert "mesh.yaml" in error.value.remedy
     assert refused
     refused.clear()
     deploy(place.engine(**meshed), first)
@@ -355,18 +357,25 @@ def test_in_a_mesh_a_step_asks_everything_through_the_gateway_with_its_token(pla
     assert engine.lease.read().stable == record.stable
 
 
-def refuse_all_but(monkeypatch, *urls):
-    """What a mesh does to a step: no connection but to these; gives the others that were tried."""
-    allowed, connect, refused = {urlsplit(url).netloc for url in urls}, socket.create_connection, []
+@pytest.fixture
+def a_mesh_around(monkeypatch):
+    """What a mesh does to a step without a sidecar: 403 from everything but these addresses; gives what was tried."""
+    with answering(403, "RBAC: access denied") as sidecar:
 
-    def connecting(address, *given, **options):
-        if f"{address[0]}:{address[1]}" not in allowed:
-            refused.append(address)
-            raise ConnectionResetError(104, "Connection reset by peer")
-        return connect(address, *given, **options)
+        def around(*urls):
+            allowed, connect, refused = {urlsplit(url).netloc for url in urls}, socket.create_connection, []
+            at = urlsplit(sidecar.url)
 
-    monkeypatch.setattr(socket, "create_connection", connecting)
-    return refused
+            def connecting(address, *given, **options):
+                if f"{address[0]}:{address[1]}" in allowed:
+                    return connect(address, *given, **options)
+                refused.append(address)
+                return connect((at.hostname, at.port), *given, **options)
+
+            monkeypatch.setattr(socket, "create_connection", connecting)
+            return refused
+
+        yield around
 
 
 # Knative.

@@ -1,8 +1,11 @@
 """Rollouts on this machine: what every engine promises, and what only processes can show."""
 
+import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -10,7 +13,7 @@ import pytest
 
 from headway.components._shared.audit import verify_events
 from headway.components._shared.datasets import open_dataset
-from headway.components._shared.endpoints import processes, read_endpoint
+from headway.components._shared.endpoints import processes, read_endpoint, stop_endpoint
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State
 from headway.components.deployment.golden import kept_golden
@@ -62,6 +65,30 @@ def test_a_candidate_that_died_while_nobody_led_it_is_taken_back_by_the_keeper_b
     assert (told["outcome"], told["state"]) == ("taken_back", "serving")
     assert "was left to a candidate that fails: The model server of flights ended by itself" in told["decision"]
     RolloutCases().settled(first)
+
+
+def test_the_pipeline_rollout_keeper_takes_back_what_is_late_and_fails_where_the_endpoint_does_not_serve(
+    first, second, tmp_path
+):
+    first.deploy()
+    plan(second, {"set_weight": 50}, {"pause": "10m"})
+    RolloutCases().killed_in(second, step=1)
+    engine = RolloutCases().engine(second)
+    with engine.deploying():
+        engine.note(engine.progress().model_copy(update={"begun": "2026-01-01T00:00:00Z"}))
+    where = {"model_name": "flights", "state_uri": str(first.state), "serving_engine": "local"}
+    params = tmp_path / "keeper.yaml"
+    params.write_text(json.dumps({"pipeline": "rollout_keeper", "parameters": where}))
+    command = [sys.executable, "-m", "headway.pipelines.cli", "run", "rollout_keeper"]
+    command += ["--params", str(params), "--home", str(tmp_path / "home")]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
+    assert "taken_back: the rollout that began at 2026-01-01T00:00:00Z was not finished in time" in run.stdout
+    RolloutCases().settled(first)
+    stop_endpoint(str(first.state), "flights")
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert "flights is stopped: somebody stopped it" in run.stdout
 
 
 def test_golden_rows_are_kept_with_the_release_and_are_those_of_the_evaluation(first):

@@ -150,6 +150,8 @@ class TwoServices(OfEndpoint):
             if stable is None:
                 self.cluster.delete(SERVICE, self.endpoint)
             else:
+                if not self._has_pods(stable):  # it is on its way back from a promotion
+                    self.start(candidate, stable)
                 with bearing("watching the traffic leave the candidate", UNSEEN):
                     self.shift(stable, candidate, 0)
             time.sleep(self.settings.drain_s)
@@ -163,6 +165,10 @@ class TwoServices(OfEndpoint):
         self.cluster.delete(SERVICE, self.endpoint)
         for version in versions:
             self._end(version)
+
+    def _has_pods(self, version: Version) -> bool:
+        deployment = self.watch.deployment(version) or {}
+        return bool(deployment.get("status", {}).get("readyReplicas"))
 
     def _scale_by_load(self, version: Version) -> None:
         """Lets a version have fewer pods again than it was started with."""
