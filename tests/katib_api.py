@@ -115,9 +115,7 @@ class KatibApi:
                 "status": {"conditions": [_condition("Running")]},
             }
             job = spec["trialTemplate"]["trialSpec"]
-            owners = [{"kind": "Trial", "name": trial}]
-            metadata = {**job["metadata"], "name": trial, "ownerReferences": owners}
-            self.apply("jobs", trial, {**job, "metadata": metadata}, dry_run=False)
+            self.apply("jobs", trial, {**job, "metadata": {**job["metadata"], "name": trial}}, dry_run=False)
 
     def _start_pod(self, job: Object) -> None:
         name = job["metadata"]["name"]

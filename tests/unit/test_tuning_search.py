@@ -177,11 +177,7 @@ def test_an_experiment_that_goes_on_without_its_step_is_swept_all_the_same(
 ) -> None:
     vanish(tmp_path, monkeypatch)
     (experiment,) = api.all("experiments")
-    experiment["metadata"]["creationTimestamp"] = LONG_AGO
     experiment["metadata"]["annotations"][ALIVE] = LONG_AGO
-    for job in api.all("jobs"):
-        if not job["metadata"]["ownerReferences"]:
-            job["metadata"]["creationTimestamp"] = LONG_AGO
     monkeypatch.setenv("HEADWAY_RUN_ID", "run-2")
     searched(tmp_path, search_space={})
     assert not api.objects

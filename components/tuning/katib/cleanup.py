@@ -108,11 +108,11 @@ def sweep(cluster: Cluster, mine: str, state_uri: str) -> None:
     for kind in (EXPERIMENT, JOB):
         for found in cluster.list(kind, MANAGED_BY):
             metadata = found["metadata"]
-            # Katib starts trials whether or not the step still lives.
-            if "Trial" not in [owner["kind"] for owner in metadata.get("ownerReferences") or ()]:
-                searches[metadata["labels"].get(SEARCH, mine)].append((kind, metadata))
+            searches[metadata["labels"].get(SEARCH, mine)].append((kind, metadata))
     for search, left in searches.items():
-        if search == mine or now() - max(_sign_of_life(metadata) for _, metadata in left) < VANISHED_AFTER:
+        # Katib starts trials whether or not the step still lives: where there is an experiment, it alone tells.
+        telling = [metadata for kind, metadata in left if kind == left[0][0]]
+        if search == mine or now() - max(map(_sign_of_life, telling)) < VANISHED_AFTER:
             continue
         log.info(f"tune_model: deletes the search {search}, whose step has vanished")
         for kind, metadata in left:
@@ -121,5 +121,4 @@ def sweep(cluster: Cluster, mine: str, state_uri: str) -> None:
 
 
 def _sign_of_life(metadata: Mapping[str, Any]) -> datetime:
-    said = (metadata.get("annotations") or {}).get(ALIVE)
-    return max(parse_time(time) for time in (said, metadata["creationTimestamp"]) if time)
+    return parse_time((metadata.get("annotations") or {}).get(ALIVE) or metadata["creationTimestamp"])
