@@ -100,6 +100,13 @@ def _judge(spec: TrialSpec, given: argparse.Namespace, metrics: Path) -> list[fl
             value=setting.code_digest,
             remedy="Give the trials the step's own image.",
         )
+    if spec.data_fingerprint not in (None, setting.data_fingerprint):
+        raise HeadwayError(
+            "trial.other_data",
+            "The trial finds other data than the step that started it.",
+            value=setting.data_fingerprint,
+            remedy="See that nothing writes to the shards, or to the state folder, while a search runs.",
+        )
     values: list[float] = []
     for fold in range(setting.folds):
         values.append(trials.score(params, fold))

@@ -123,6 +123,7 @@ class LocalEngine(Engine):
         end = started + parse_duration(search.study.trial_timeout).total_seconds()
         end = end if search.deadline is None else min(end, search.deadline)
         values: list[float] = []
+        said = None
         state: Literal["succeeded", "pruned", "failed"] = "succeeded"
         cause = None
         worker = self._idle.get()
@@ -136,7 +137,7 @@ class LocalEngine(Engine):
         except HeadwayError as error:
             state, cause = "failed", error.message
         except WorkerLost as lost:
-            state, cause = "failed", f"{lost}"
+            state, cause, said = "failed", f"{lost}", lost.log
             worker.kill()
         finally:
             self._idle.put(worker)
@@ -149,7 +150,10 @@ class LocalEngine(Engine):
             folds=tuple(values),
             value=sum(values) / len(values) if state == "succeeded" else None,
             cause=cause,
+            log=said,
             seconds=round(time.monotonic() - started, 3),
+            code_digest=search.setting.code_digest,
+            data_fingerprint=search.setting.data_fingerprint,
         )
         search.keep(trial)
         return trial

@@ -18,6 +18,7 @@ from headway.components._shared.reports import (
     badge,
     charts,
     code,
+    details,
     duration,
     escaped,
     figure,
@@ -210,11 +211,16 @@ def _trials(trials: Sequence[Trial], setting: Setting, names: Sequence[str]) -> 
     ]
     causes = [(_name(trial), trial.cause) for trial in trials if trial.cause]
     told = [table(("Trial", "Why it did not finish"), causes)] if causes else []
-    return [table(columns, rows), *told]
+    logs = [details(f"The last lines of the log of {_who(trial)}", code(trial.log)) for trial in trials if trial.log]
+    return [table(columns, rows), *told, *logs]
 
 
 def _name(trial: Trial) -> str:
     return "baseline" if trial.number == 0 else f"{trial.number}"
+
+
+def _who(trial: Trial) -> str:
+    return "the baseline" if trial.number == 0 else f"trial {trial.number}"
 
 
 def _said(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +26,7 @@ from headway.components.tuning.report import write_failure_report, write_report
 
 log = logging.getLogger("headway")
 
-# So many first trials that all fail end the search at once.
+# So many first trials that all fail for one cause end the search at once.
 HOPELESS = 3
 
 
@@ -154,7 +155,9 @@ def _run(runner: Engine, search: Search) -> tuple[list[Trial], str]:
 
 def _give_up_if_hopeless(trials: list[Trial], study: Study) -> None:
     failed = [t for t in trials if t.state == "failed"]
-    if len(failed) <= study.max_failed_share * study.trials and not len(failed) == len(trials) == HOPELESS:
+    if len(failed) == len(trials) == HOPELESS and len({_kind(t) for t in failed}) == 1:
+        raise _Hopeless(_none_succeeded(failed[:1], f"The first {HOPELESS} trials failed alike"), trials)
+    if len(failed) <= study.max_failed_share * study.trials:
         return
     if len(failed) == len(trials):
         raise _Hopeless(_none_succeeded(failed), trials)
@@ -165,6 +168,11 @@ def _give_up_if_hopeless(trials: list[Trial], study: Study) -> None:
         remedy="Correct the parameters or narrow the search space; study.max_failed_share says how many may fail.",
     )
     raise _Hopeless(error, trials)
+
+
+def _kind(trial: Trial) -> str:
+    """Why a trial failed, without the numbers in which causes of one kind differ."""
+    return re.sub(r"-?\d+(\.\d+)?(e-?\d+)?", "#", trial.cause or "")
 
 
 def _nothing_usable(trials: list[Trial], search: Search) -> HeadwayError:
@@ -179,10 +187,10 @@ def _nothing_usable(trials: list[Trial], search: Search) -> HeadwayError:
     )
 
 
-def _none_succeeded(failed: list[Trial]) -> HeadwayError:
+def _none_succeeded(failed: list[Trial], what: str = "No trial succeeded") -> HeadwayError:
     return HeadwayError(
         "tuning.too_many_failed",
-        f"No trial succeeded: {_causes(failed)}.",
+        f"{what}: {_causes(failed)}.",
         remedy="Correct what every trial fails at; the parameters and the search space are in the report.",
     )
 

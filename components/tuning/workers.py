@@ -16,12 +16,18 @@ from typing import Any
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators.trials import Setting
 
+# What is kept of the log of a process that died; the kubelet keeps about as much of a pod's.
+LOG_LINES, LOG_CHARACTERS = 20, 2048
 # One thread a worker: the workers are what runs side by side.
 ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 class WorkerLost(Exception):  # noqa: N818 - it says what happened
-    """The process ended or did not answer in time."""
+    """The process ended or did not answer in time; `log` holds its last lines, if it said anything."""
+
+    def __init__(self, message: str, log: str | None = None) -> None:
+        self.log = log
+        super().__init__(message)
 
 
 class Worker:
@@ -67,7 +73,7 @@ class Worker:
         try:
             os.write(_fileno(self._process.stdin), request.encode())
         except OSError:
-            raise WorkerLost(self._last_words()) from None
+            raise self._lost() from None
         return float(_checked(self._answer(deadline))["value"])
 
     def alive(self) -> bool:
@@ -94,18 +100,19 @@ class Worker:
                 raise WorkerLost("it did not answer in time")
             data = os.read(stdout, 65536)
             if not data:
-                raise WorkerLost(self._last_words())
+                raise self._lost()
             self._unread += data
         line, _, self._unread = self._unread.partition(b"\n")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def _last_words(self) -> str:
+    def _lost(self) -> WorkerLost:
         code = self._process.wait()
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return f"its process ended with {how}" + (f": {lines[-1][:300]}" if lines else "")
+        said = f"its process ended with {how}" + (f": {lines[-1][:300]}" if lines else "")
+        return WorkerLost(said, "\n".join(lines[-LOG_LINES:])[-LOG_CHARACTERS:] or None)
 
 
 def _checked(answer: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,12 +19,13 @@ import pytest
 from headway.components._shared import images
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators.tunings import Trial
-from headway.components._shared.kubernetes import Cluster
-from headway.components._shared.kubernetes.kinds import EXPERIMENT
+from headway.components._shared.kubernetes import Cluster, Kind
+from headway.components._shared.kubernetes.kinds import EXPERIMENT, JOB
 from headway.components.tuning.engines import Engine
 from headway.components.tuning.katib.checks import INJECTION_LABEL
 from headway.components.tuning.katib.engine import KatibEngine
 from headway.components.tuning.katib.experiment import ALIVE
+from tests.cluster.faulty_api import Asked, faulty_api
 from tests.cluster.katib import SMALL, environment, kubeconfig_for
 from tests.cluster.kube import Kube
 from tests.cluster.s3 import BUCKET, S3
@@ -125,28 +127,57 @@ class TestKatibEngine(KatibCases):
         assert all(trial.params.get("behaviour") != "hang" for trial in trials)
 
     def test_a_search_that_was_left_running_is_adopted_with_its_trials(self, engine: Engine, tmp_path: Path) -> None:
-        names: list[str] = []
+        before: set[str] = set()
+        after: set[str] = set()
 
         class _Gone(Exception):  # noqa: N818
             pass
 
         def leave(trial: Trial) -> None:
-            names[:] = self.names("experiments.kubeflow.org")
             if trial.number == 1:
+                before.update(self.uids())
                 raise _Gone
 
         vanishing = KatibEngine(self.state, poll_s=0.5)
         vanishing.close = lambda: None  # type: ignore[method-assign] - a step that is killed closes nothing
         with pytest.raises(_Gone):
             self.search(vanishing, tmp_path, trials=5, keep=leave)
-        begun = time.monotonic()
-        trials = self.search(engine, tmp_path, trials=5)
+        trials = self.search(engine, tmp_path, trials=5, keep=lambda _: after.update(self.uids()))
         assert [trial.number for trial in trials] == [0, 1, 2, 3, 4]
-        assert len(names) == 1
-        assert time.monotonic() - begun < 120
+        assert len(before) == 1
+        assert after == before
+
+    def uids(self) -> list[str]:
+        """The experiments that are there."""
+        return [found["metadata"]["uid"] for found in self.kube.get(self.namespace, "experiments.kubeflow.org")]
+
+    def test_an_api_server_with_bad_minutes_costs_time_only(
+        self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Requests that were done and requests that were not; the answers of some are lost either way."""
+        seen: list[Asked] = []
+
+        def cut_every_ninth(asked: Asked) -> bool:
+            seen.append(asked)
+            return len(seen) % 9 == 0
+
+        with faulty_api(os.environ["KUBECONFIG"], tmp_path) as api:
+            monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig))
+            for method in ("GET", "PATCH", "DELETE"):
+                for status in (500, 0):
+                    api.fail(status, 2, method=method)
+                api.fail(429, 1, method=method, retry_after_s=1)
+            api.look = cut_every_ninth
+            trials = self.search(engine, tmp_path, trials=4)
+            assert len(api.hit) == 15
+        assert [trial.number for trial in trials] == [0, 1, 2, 3]
+        assert {trial.state for trial in trials} <= {"succeeded", "pruned"}
+        assert len(seen) > 50
 
     @pytest.mark.core
-    def test_sigterm_deletes_the_experiment_in_one_request(self, engine: Engine, tmp_path: Path) -> None:
+    def test_a_step_that_is_killed_a_quarter_of_a_second_after_sigterm_leaves_no_experiment(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
         program = (
             "import sys; from pathlib import Path; from tests.engine_cases import EngineCases, SPACE\n"
             "from headway.components.tuning.katib.engine import KatibEngine\n"
@@ -159,19 +190,23 @@ class TestKatibEngine(KatibCases):
                 assert process.poll() is None
                 time.sleep(0.5)
             process.send_signal(signal.SIGTERM)
-            begun = time.monotonic()
-            while any(
-                "deletionTimestamp" not in found["metadata"]
-                for found in self.kube.get(self.namespace, "experiments.kubeflow.org") or ()
-            ):
-                assert time.monotonic() - begun < 3
-            assert process.wait(90) == 143
+            time.sleep(0.25)
+            process.kill()
+        for found in self.kube.get(self.namespace, "experiments.kubeflow.org"):
+            assert "deletionTimestamp" in found["metadata"]
+        # The baseline's Job is the second request, for which there may have been no time.
+        self.kube.kubectl("delete", "jobs", "--all", "-n", self.namespace)
         deadline = time.monotonic() + 60
         while self.left() and time.monotonic() < deadline:
             time.sleep(0.5)
 
-    def test_an_experiment_whose_step_has_vanished_is_swept_by_the_next_search(
-        self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(
+        ("space", "kind"),
+        [(SPACE, EXPERIMENT), ({"max_depth": {"type": "int", "min": 2, "max": 9}}, JOB)],
+        ids=["large space", "small space"],
+    )
+    def test_a_search_whose_step_has_vanished_is_swept_by_the_next_one(
+        self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space: dict[str, Any], kind: Kind
     ) -> None:
         class _Gone(Exception):  # noqa: N818
             pass
@@ -183,14 +218,16 @@ class TestKatibEngine(KatibCases):
         vanishing = KatibEngine(self.state, poll_s=0.5)
         vanishing.close = lambda: None  # type: ignore[method-assign] - a step that is killed closes nothing
         with pytest.raises(_Gone):
-            self.search(vanishing, tmp_path, trials=40, keep=leave)
-        (orphan,) = self.names("experiments.kubeflow.org")
+            self.search(vanishing, tmp_path, space, trials=40, keep=leave)
+        orphans = self.names(kind.plural)
+        assert orphans
         monkeypatch.setenv("HEADWAY_RUN_ID", "the-next-run")
         self.search(self.another(), tmp_path, {})
-        assert self.names("experiments.kubeflow.org") == [orphan], "a step that lives may be between two signs of life"
-        Cluster(self.namespace).annotate(EXPERIMENT, orphan, {ALIVE: "2026-01-01T00:00:00Z"})
+        assert set(orphans) <= set(self.names(kind.plural)), "a step that lives may be between two signs of life"
+        for name in orphans:
+            Cluster(self.namespace).annotate(kind, name, {ALIVE: "2026-01-01T00:00:00Z"})
         self.search(self.another(), tmp_path, {"max_depth": {"type": "int", "min": 2, "max": 2}}, trials=2)
-        assert orphan not in self.names("experiments.kubeflow.org")
+        assert not set(orphans) & set(self.names(kind.plural))
 
     def test_a_trial_whose_pod_is_evicted_runs_again_and_has_not_failed(self, engine: Engine, tmp_path: Path) -> None:
         """As on a spot node; of the baseline, which is a Job of ours, and of a trial of Katib's."""
@@ -296,7 +333,7 @@ class TestKatibEngine(KatibCases):
     @pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes", "sobol"])
     def test_every_sampler_searches_the_space_on_its_scale(self, engine: Engine, tmp_path: Path, sampler: str) -> None:
         space = {
-            "learning_rate": {"type": "double", "min": 0.0001, "max": 1.0, "log": True},
+            "learning_rate": {"type": "double", "min": 1e-30, "max": 1.0, "log": True},
             "l2_regularization": {"type": "double", "min": 0, "max": 1, "step": 0.25},
             "max_leaf_nodes": {"type": "int", "min": 4, "max": 64, "log": True},
             "max_bins": {"type": "int", "min": 100, "max": 255},
@@ -305,12 +342,12 @@ class TestKatibEngine(KatibCases):
         assert [trial.number for trial in trials] == list(range(7))
         for trial in trials[1:]:
             assert trial.state == "succeeded"
-            assert 0.0001 <= trial.params["learning_rate"] <= 1.0
+            assert 1e-30 <= trial.params["learning_rate"] <= 1.0
             assert trial.params["l2_regularization"] in (0, 0.25, 0.5, 0.75, 1.0)
             assert trial.params["max_leaf_nodes"] in range(4, 65)
             assert isinstance(trial.params["max_bins"], int)
         rates = [trial.params["learning_rate"] for trial in trials[1:]]
-        assert min(rates) < 0.03, "drawn on a linear scale, all six would be under it once in 10 billion searches"
+        assert min(rates) < 1e-6, "drawn on a linear scale, one of six would be under it once in 160,000 searches"
 
     def test_values_that_a_shell_would_act_on_arrive_as_they_are(self, engine: Engine, tmp_path: Path) -> None:
         values = ["$(touch /tmp/x) && exit 1", "a; b", 'it\'s "quoted"', "fine"]

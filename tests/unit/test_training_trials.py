@@ -16,6 +16,8 @@ from headway.components._shared.datasets import open_dataset
 from headway.components._shared.estimators.trials import CrossValidation, TrialSpec
 from headway.components.training.__main__ import main
 from headway.components.training.trials import Trials
+from headway.components.tuning.katib.experiment import SHORTEST_TRIAL_S
+from headway.components.tuning.katib.stage import Stage
 from tests.engine_cases import FRAGILE
 from tests.tabular_samples import CLASSIFIER, customer_schema, customers, stored
 
@@ -45,6 +47,34 @@ def test_a_trial_reports_the_mean_so_far_as_text_with_the_digests(tmp_path: Path
     assert all(isinstance(value, str) for line in lines for value in line.values())
     assert {line["code_digest"] for line in lines} == {code_digest()}
     assert {line["data_fingerprint"] for line in lines} == {open_dataset(spec.data).fingerprint}
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [({"code_digest": "other"}, "trial.other_code"), ({"data_fingerprint": "other"}, "trial.other_data")],
+)
+def test_a_trial_with_other_code_or_data_than_its_step_reports_no_number_and_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: dict[str, str], code: str
+) -> None:
+    spec = spec_of(tmp_path)
+    same = {"code_digest": code_digest(), "data_fingerprint": open_dataset(spec.data).fingerprint}
+    assert run(tmp_path, spec.model_copy(update={**same, **given})) == (1, [])
+    assert f"[{code}]" in capsys.readouterr().err
+
+
+def test_a_trial_reads_what_its_step_has_staged_and_finds_the_same_code_and_data(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path)
+    expected = {"code_digest": code_digest(), "data_fingerprint": open_dataset(spec.data).fingerprint}
+    Stage(str(tmp_path / "stage")).put(spec.model_copy(update=expected))
+    metrics = tmp_path / "metrics.jsonl"
+    assert main(["trial", "--spec", f"{tmp_path}/stage/spec.json", "--metrics", str(metrics)]) == 0
+    assert len(metrics.read_text().splitlines()) == 3
+
+
+def test_a_short_trial_stays_for_as_long_as_katibs_collector_needs(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    assert run(tmp_path, spec_of(tmp_path), "--at-least", str(SHORTEST_TRIAL_S))[0] == 0
+    assert time.monotonic() - begun >= SHORTEST_TRIAL_S
 
 
 def test_a_trial_that_cannot_be_judged_reports_no_number_and_fails(

@@ -302,6 +302,17 @@ def test_a_hopeless_search_ends_early_and_leaves_its_report(tmp_path: Path) -> N
     assert "this one cannot be fitted" in (tmp_path / "report.html").read_text()
 
 
+def test_first_trials_that_fail_for_different_causes_do_not(tmp_path: Path) -> None:
+    causes = ["die", "not finite", "raise"]
+    study = {"trials": 4, "max_failed_share": 1.0, "sampler": "random", "parallel": 1, "objective": "log_loss"}
+    space = {"behaviour": {"type": "categorical", "list": ["die", "fine", "not finite"]}}
+    given = {"estimator": FRAGILE, "params": {"behaviour": "raise"}, "search_space": space, "study": study, "seed": 0}
+    result, _, report = tuned(tmp_path, **given)
+    assert sorted(str(trial.params["behaviour"]) for trial in result.trials[:3]) == causes
+    assert result.trials[3].state == "succeeded"
+    assert "last words</code></pre>" in report
+
+
 def test_too_many_failures_end_the_search(tmp_path: Path) -> None:
     space = {"behaviour": {"type": "categorical", "list": ["raise", "not finite"]}}
     study = {"max_failed_share": 0.2, "parallel": 1, "objective": "log_loss"}

@@ -13,9 +13,11 @@ import yaml
 from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators.codings import Coding, named_choices
-from headway.components._shared.estimators.trials import Setting
+from headway.components._shared.estimators.trials import Setting, TrialSpec
+from headway.components._shared.estimators.tunings import Trial
 from headway.components._shared.kubernetes import Cluster
 from headway.components.tuning.config import Parameter, Pods, SearchSpace, Study
+from headway.components.tuning.engines import Search
 from headway.components.tuning.katib.checks import RIGHTS, check_experiment
 from headway.components.tuning.katib.experiment import (
     MANAGED_BY,
@@ -26,6 +28,7 @@ from headway.components.tuning.katib.experiment import (
     experiment,
     single_job,
 )
+from headway.components.tuning.katib.plan import make_plan
 from headway.components.tuning.katib.pod import require_reachable, trial_pod
 from headway.components.tuning.katib.watch import SIDECAR, Snapshot, Watch, cause_of, observed, state_of
 
@@ -81,6 +84,60 @@ def test_an_experiment_holds_every_trial_but_the_baseline_and_takes_their_last_n
     assert job["backoffLimit"] == 0
     assert job["activeDeadlineSeconds"] == 3600
     assert job["template"]["metadata"]["labels"]["sidecar.istio.io/inject"] == "false"
+
+
+def test_a_trial_of_katibs_lives_for_3_s_since_its_collector_fails_shorter_ones() -> None:
+    (container,) = experiment(plan())["spec"]["trialTemplate"]["trialSpec"]["spec"]["template"]["spec"]["containers"]
+    command = container["command"]
+    assert float(command[command.index("--at-least") + 1]) >= 3
+
+
+def name_of(monkeypatch: pytest.MonkeyPatch, **other: Any) -> str:
+    """The name of a search's Experiment, all but some things being equal."""
+    digests = {what: other[what] for what in ("code_digest", "data_fingerprint") if what in other}
+    given = plan(**other.get("study", {}))
+    space = other.get("space", given.space)
+    search = Search(space, given.study, SETTING.model_copy(update=digests), other.get("finished", {}), lambda _: None)
+    params = other.get("params", {})
+    spec = TrialSpec(data="d", schema_path="s", estimator="e", params=params, seed=other.get("seed", 0))
+    monkeypatch.setenv("HEADWAY_RUN_ID", other.get("run", "run-1"))
+    task = {"workflows.argoproj.io/node-name": f"run.{other.get('task', 'tune-model')}({other.get('again', 0)})"}
+    own = {"metadata": {"annotations": task}}
+    return make_plan(search, spec, other.get("namespace", "n"), own, given.pod, "s3://bucket/state").name
+
+
+TRIED = Trial(number=1, params={}, state="failed")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"namespace": "m"},
+        {"run": "run-2"},
+        {"task": "tune-model-2"},
+        {"code_digest": "other"},
+        {"data_fingerprint": "other"},
+        {"params": {"max_iter": 5}},
+        {"seed": 1},
+        {"study": {"trials": 9}},
+        {"space": {}},
+        {"finished": {1: TRIED}},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_whatever_makes_another_search_makes_another_name(
+    monkeypatch: pytest.MonkeyPatch, other: dict[str, Any]
+) -> None:
+    """The namespace too: Katib mixes up experiments of one name in two namespaces."""
+    assert name_of(monkeypatch, **other) != name_of(monkeypatch)
+
+
+@pytest.mark.parametrize("same", [{"again": 1}, {"study": {"timeout": "1h"}}, {"finished": {0: TRIED, 2: TRIED}}])
+def test_a_step_that_is_tried_again_finds_its_experiment_by_name(
+    monkeypatch: pytest.MonkeyPatch, same: dict[str, Any]
+) -> None:
+    assert name_of(monkeypatch, **same) == name_of(monkeypatch)
+    assert len(name_of(monkeypatch)) <= 40
 
 
 def test_a_search_is_never_larger_than_its_trials_allow() -> None:

@@ -43,6 +43,7 @@ class TrialSpec(Config):
         seed: Seed of everything random.
         codings: How a search service writes the searched parameters.
         code_digest: The code that a trial must run; None for any.
+        data_fingerprint: The data that it must find; None for any.
     """
 
     data: str
@@ -57,6 +58,7 @@ class TrialSpec(Config):
     seed: int = 0
     codings: dict[str, Coding] = {}
     code_digest: str | None = None
+    data_fingerprint: str | None = None
 
 
 class Setting(Config):

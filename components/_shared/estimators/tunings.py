@@ -21,7 +21,10 @@ class Trial(Config):
         folds: The objective on each fold that was fitted.
         value: Mean over all folds; None unless succeeded.
         cause: Why it failed or was pruned.
+        log: The last lines of what its process said, where that ended badly.
         seconds: Wall time.
+        code_digest: Of the code; a trial that finds other code fails.
+        data_fingerprint: Of the training data; a trial that finds other data fails.
     """
 
     number: int
@@ -30,7 +33,10 @@ class Trial(Config):
     folds: tuple[float, ...] = ()
     value: float | None = None
     cause: str | None = None
+    log: str | None = None
     seconds: float = 0.0
+    code_digest: str | None = None
+    data_fingerprint: str | None = None
 
 
 class Gain(Config):

@@ -7,16 +7,19 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from types import FrameType
+from typing import Any
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster, Kind, bearing
 from headway.components._shared.kubernetes.kinds import EXPERIMENT, JOB, POD, TRIAL
 from headway.components._shared.times import now, parse_time
 from headway.components.tuning.katib.checks import INJECTION_LABEL
-from headway.components.tuning.katib.experiment import ALIVE, MANAGED_BY, SEARCH
+from headway.components.tuning.katib.experiment import ALIVE, MANAGED_BY, RUN, SEARCH
+from headway.components.tuning.katib.stage import Stage, stage_of
 
 log = logging.getLogger("headway")
 
@@ -93,23 +96,29 @@ def delete_search(cluster: Cluster, search: str) -> None:
         time.sleep(0.5)
 
 
-def sweep(cluster: Cluster, mine: str) -> list[str]:
-    """Deletes the experiments of steps that have vanished; gives their names.
+def sweep(cluster: Cluster, mine: str, state_uri: str) -> None:
+    """Deletes what steps that have vanished have left: experiments, Jobs, and what they have staged.
 
     Args:
         cluster: The namespace.
         mine: The search that is to stay, since this step goes on with it.
+        state_uri: State folder; what was staged in another one is left.
     """
-    swept = []
-    for found in cluster.list(EXPERIMENT, MANAGED_BY):
-        metadata = found["metadata"]
-        search = metadata.get("labels", {}).get(SEARCH)
-        alive = metadata.get("annotations", {}).get(ALIVE) or metadata["creationTimestamp"]
-        if search in (None, mine) or now() - parse_time(alive) < VANISHED_AFTER:
+    searches: dict[str, list[tuple[Kind, Mapping[str, Any]]]] = defaultdict(list)
+    for kind in (EXPERIMENT, JOB):
+        for found in cluster.list(kind, MANAGED_BY):
+            metadata = found["metadata"]
+            searches[metadata["labels"].get(SEARCH, mine)].append((kind, metadata))
+    for search, left in searches.items():
+        # Katib starts trials whether or not the step still lives: where there is an experiment, it alone tells.
+        telling = [metadata for kind, metadata in left if kind == left[0][0]]
+        if search == mine or now() - max(map(_sign_of_life, telling)) < VANISHED_AFTER:
             continue
-        log.info(f"tune_model: deletes the experiment {metadata['name']}, whose step has vanished")
-        cluster.delete(EXPERIMENT, metadata["name"])
-        for job in cluster.list(JOB, {**MANAGED_BY, SEARCH: search}):
-            cluster.delete(JOB, job["metadata"]["name"])
-        swept.append(metadata["name"])
-    return swept
+        log.info(f"tune_model: deletes the search {search}, whose step has vanished")
+        for kind, metadata in left:
+            cluster.delete(kind, metadata["name"])
+        Stage(stage_of(state_uri, left[0][1]["labels"].get(RUN), search)).remove()
+
+
+def _sign_of_life(metadata: Mapping[str, Any]) -> datetime:
+    return parse_time((metadata.get("annotations") or {}).get(ALIVE) or metadata["creationTimestamp"])

@@ -13,7 +13,7 @@ from typing import Any
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators.trials import Setting, TrialSpec
 from headway.components._shared.estimators.tunings import Trial
-from headway.components._shared.kubernetes import OUTAGES, Cluster, Kind, bearing, in_cluster
+from headway.components._shared.kubernetes import Cluster, Kind, in_cluster
 from headway.components._shared.kubernetes.kinds import EXPERIMENT, POD
 from headway.components.tuning.config import Study
 from headway.components.tuning.decide import median_bars
@@ -21,10 +21,10 @@ from headway.components.tuning.engines import Engine, Search
 from headway.components.tuning.katib.checks import check_experiment, named, require_fit, require_rights
 from headway.components.tuning.katib.cleanup import delete_search, deleted_on_sigterm, sweep
 from headway.components.tuning.katib.experiment import FIRST, SEARCH, Plan, all_choices, coding, experiment
-from headway.components.tuning.katib.plan import make_plan, numbered, probe, signs_of_life
+from headway.components.tuning.katib.plan import make_plan, numbered, probe
 from headway.components.tuning.katib.pod import own_pod_name, require_reachable, trial_pod
 from headway.components.tuning.katib.stage import Stage
-from headway.components.tuning.katib.trials import Runner, run_experiment, run_jobs
+from headway.components.tuning.katib.trials import Runner, run_experiment, run_jobs, say_alive
 from headway.components.tuning.workers import Worker, WorkerLost
 
 log = logging.getLogger("headway")
@@ -65,9 +65,12 @@ class KatibEngine(Engine):
             yield from self._trials(search, plan)
 
     def close(self) -> None:
-        if self._plan is not None:
-            delete_search(self._cluster, self._plan.labels[SEARCH])
-            self._plan = None
+        plan, self._plan = self._plan, None
+        if plan is not None:
+            try:
+                delete_search(self._cluster, plan.labels[SEARCH])
+            except HeadwayError as error:  # neither undoes what was found nor hides why nothing was
+                log.warning(f"tune_model: {plan.name} is left for a next search to delete: {error.message}")
         if self._stage is not None:
             self._stage.remove()
             self._stage = None
@@ -81,10 +84,11 @@ class KatibEngine(Engine):
             require_fit(search.space, study)
             check_experiment(experiment(plan))
             runner.apply(experiment(plan), dry_run=True)
-        sweep(self._cluster, plan.labels[SEARCH])
+        sweep(self._cluster, plan.labels[SEARCH], self._state_uri or "")
         self._stage = Stage(plan.stage_uri)
         codings = {name: coding(parameter) for name, parameter in search.space.items()}
-        self._stage.put(self._spec.model_copy(update={"codings": codings, "code_digest": setting.code_digest}))
+        expected = {"code_digest": setting.code_digest, "data_fingerprint": setting.data_fingerprint}
+        self._stage.put(self._spec.model_copy(update={"codings": codings, **expected}))
         done: list[Trial] = []
         for trial in run_jobs(runner, {0: {}}):
             done.append(trial)
@@ -119,7 +123,7 @@ class KatibEngine(Engine):
         def is_known(trial: Trial) -> bool:
             return self._searched(runner, trial.params) in [self._searched(runner, t.params) for t in done]
 
-        yield from run_experiment(runner, is_known, partial(self._beat, plan.name))
+        yield from run_experiment(runner, is_known)
 
     def _searched(self, runner: Runner, params: Mapping[str, Any]) -> dict[str, Any]:
         """The searched parameters; where a trial says nothing, the estimator's own."""
@@ -133,14 +137,9 @@ class KatibEngine(Engine):
             if found["metadata"].get("deletionTimestamp") or not 1 <= first <= plan.first:
                 continue
             log.info(f"tune_model: goes on with the experiment {found['metadata']['name']} of an earlier try")
-            self._beat(found["metadata"]["name"])
+            say_alive(self._cluster, EXPERIMENT, found["metadata"]["name"])
             return numbered(plan, first, self._spec.seed)
         return plan
-
-    def _beat(self, name: str) -> None:
-        """Says that the step is alive; a controller that is down for a moment must not end the search."""
-        with bearing("noting that the step is alive", (*OUTAGES, "kubernetes.refused")):
-            self._cluster.annotate(EXPERIMENT, name, signs_of_life())
 
 
 def reason_against_katib(study: Study, state_uri: str | None) -> str | None:

@@ -15,6 +15,7 @@ from headway.components.tuning.config import Parameter, Study
 from headway.components.tuning.engines import Search
 from headway.components.tuning.katib.experiment import ALIVE, FIRST, MANAGED_BY, RUN, SEARCH, STEP, Plan
 from headway.components.tuning.katib.pod import PodSpec, own_pod_name
+from headway.components.tuning.katib.stage import stage_of
 
 Pod = Mapping[str, Any] | None
 
@@ -58,7 +59,7 @@ def make_plan(search: Search, spec: TrialSpec, namespace: str, own: Pod, pod: Po
         setting=setting,
         seed=spec.seed,
         first=0,
-        stage_uri=f"{state_uri.rstrip('/')}/runs/{run or 'unnamed'}/trials/{digest}",
+        stage_uri=stage_of(state_uri, run, digest),
         pod=pod,
     )
     first = 1

@@ -15,6 +15,11 @@ from headway.components._shared.storage import Storage, open_storage
 SPEC, SCHEMA, DATA, BARS = "spec.json", "schema.json", "data", "bars.json"
 
 
+def stage_of(state_uri: str, run: str | None, search: str) -> str:
+    """The folder of a search."""
+    return f"{state_uri.rstrip('/')}/runs/{run or 'unnamed'}/trials/{search}"
+
+
 class Stage:
     """A folder of the state: the trials' spec, their schema, and the manifest of their data.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators.tunings import Trial
-from headway.components._shared.kubernetes import Cluster, Kind
+from headway.components._shared.kubernetes import OUTAGES, Cluster, Kind, bearing
 from headway.components._shared.kubernetes.kinds import EXPERIMENT, JOB
 from headway.components._shared.times import parse_duration
 from headway.components.tuning.engines import Search
@@ -24,19 +24,23 @@ from headway.components.tuning.katib.experiment import (
     job_name,
     single_job,
 )
+from headway.components.tuning.katib.plan import signs_of_life
 from headway.components.tuning.katib.pod import CONTAINER
 from headway.components.tuning.katib.watch import (
+    Object,
     Snapshot,
     Watch,
     cause_of,
     ended_container,
+    is_over,
+    log_of,
     look,
     observed,
     seconds_of,
     state_of,
 )
 
-_HEARTBEAT_S = 60.0
+HEARTBEAT_S = 60.0
 
 
 @dataclass
@@ -50,6 +54,7 @@ class Runner:
         params: Parameters that every trial shares.
         poll_s: Seconds between looks at the cluster.
         started: Objects that were created, or adopted; the Experiment first.
+        beaten: When it was last said that the step is alive.
     """
 
     cluster: Cluster
@@ -58,6 +63,7 @@ class Runner:
     params: Mapping[str, Any]
     poll_s: float
     started: list[tuple[Kind, str]] = field(default_factory=list)
+    beaten: float = field(default_factory=time.monotonic)
 
     def apply(self, manifest: dict[str, Any], *, dry_run: bool = False) -> None:
         """Creates or adopts an object; refusals come in the terms of a search."""
@@ -75,9 +81,21 @@ class Runner:
         patience = parse_duration(self.search.study.pods.patience).total_seconds()
         return Watch(self.cluster, self.plan.name, patience, time.monotonic())
 
+    def beat(self) -> None:
+        """Says once a minute, on what was started first, that the step is alive."""
+        if time.monotonic() - self.beaten > HEARTBEAT_S:
+            self.beaten = time.monotonic()
+            say_alive(self.cluster, *self.started[0])
+
     def look(self) -> Snapshot:
         """Everything of this search that is there."""
         return look(self.cluster, self.plan.name, self.plan.labels[SEARCH])
+
+
+def say_alive(cluster: Cluster, kind: Kind, name: str) -> None:
+    """Notes that the step is alive; a controller that is down for a moment must not end the search."""
+    with bearing("noting that the step is alive", (*OUTAGES, "kubernetes.refused")):
+        cluster.annotate(kind, name, signs_of_life())
 
 
 def run_jobs(runner: Runner, choices: Mapping[int, Mapping[str, str]]) -> Generator[Trial, None, None]:
@@ -111,28 +129,26 @@ def run_jobs(runner: Runner, choices: Mapping[int, Mapping[str, str]]) -> Genera
                     search.keep(trial)
                     ready[begun] = trial
             if number not in ready:
+                runner.beat()
                 time.sleep(runner.poll_s)
         yield ready[number]
 
 
-def run_experiment(
-    runner: Runner, is_known: Callable[[Trial], bool], alive: Callable[[], None]
-) -> Generator[Trial, None, None]:
+def run_experiment(runner: Runner, is_known: Callable[[Trial], bool]) -> Generator[Trial, None, None]:
     """The trials of the Experiment as they end, numbered in that order; ends with it or at the deadline.
 
     Args:
         runner: Where and how.
         is_known: Whether these parameters have been tried: a second time they do not count.
-        alive: Called once a minute.
 
     Raises:
-        HeadwayError: `tuning.experiment_deleted`, and whatever the watchdogs see.
+        HeadwayError: `tuning.experiment_deleted`, `tuning.experiment_failed`, and whatever the watchdogs see.
     """
     search, plan = runner.search, runner.plan
     runner.started.insert(0, (EXPERIMENT, plan.name))
     if runner.cluster.get(EXPERIMENT, plan.name) is None:
         runner.apply(experiment(plan))
-    watch, told, number, beat = runner.watch(), set[str](), plan.first, time.monotonic()
+    watch, told, number = runner.watch(), set[str](), plan.first
     while runner.in_time():
         snapshot = runner.look()
         if snapshot.experiment is None or snapshot.experiment["metadata"].get("deletionTimestamp"):
@@ -149,12 +165,13 @@ def run_experiment(
             if earlier is None or earlier.params != trial.params:
                 search.keep(trial)
             yield trial
-        if state_of(snapshot.experiment) in ("Succeeded", "Failed"):
+        state = state_of(snapshot.experiment)
+        if state == "Failed":
+            watch.check_failure(snapshot)
+        if state in ("Succeeded", "Failed"):
             return
         watch.check(snapshot, time.monotonic())
-        if time.monotonic() - beat > _HEARTBEAT_S:
-            beat = time.monotonic()
-            alive()
+        runner.beat()
         time.sleep(runner.poll_s)
 
 
@@ -164,6 +181,8 @@ def _start(runner: Runner, number: int, choice: Mapping[str, str]) -> None:
     runner.started.append((JOB, name))
     if runner.cluster.get(JOB, name) is None:
         runner.apply(single_job(runner.plan, number, choice))
+    else:
+        say_alive(runner.cluster, JOB, name)
 
 
 def _of_job(runner: Runner, number: int, choice: Mapping[str, str], snapshot: Snapshot, watch: Watch) -> Trial | None:
@@ -172,17 +191,16 @@ def _of_job(runner: Runner, number: int, choice: Mapping[str, str], snapshot: Sn
     job, pod = snapshot.jobs.get(name), snapshot.pods.get(name)
     if job is None:
         raise _deleted("the Job", name)
-    over = {c["type"] for c in (job.get("status") or {}).get("conditions") or () if c["status"] == "True"}
-    if not {"Complete", "Failed"} & over:
+    if not is_over(job):
         watch.check_job(job, pod, time.monotonic())
         return None
-    said = (ended_container(pod, CONTAINER) or {}).get("message") or ""
+    ended = ended_container(pod, CONTAINER) or {}
+    said = ended.get("message") or "" if ended.get("exitCode") == 0 else ""
     try:
-        folds = [float(value) for value in json.loads(said)["folds"]] if "Complete" in over else []
+        folds = [float(value) for value in json.loads(said)["folds"]]
     except (ValueError, KeyError, TypeError):
         folds = []
-    cause = None if folds else cause_of(job, pod)
-    return _trial(runner, number, choice, folds, cause, seconds_of(None, pod))
+    return _trial(runner, number, choice, folds, None if folds else cause_of(job, pod), pod)
 
 
 def _of_katib(runner: Runner, number: int, name: str, snapshot: Snapshot) -> Trial:
@@ -197,13 +215,20 @@ def _of_katib(runner: Runner, number: int, name: str, snapshot: Snapshot) -> Tri
     cause = None
     if not folds:
         cause = cause_of(job, pod) if state != "MetricsUnavailable" else "it reported no finite number"
-    return _trial(runner, number, choice, folds, cause, seconds_of(found, pod))
+    return _trial(runner, number, choice, folds, cause, pod, found)
 
 
 def _trial(
-    runner: Runner, number: int, choice: Mapping[str, str], folds: list[float], cause: str | None, seconds: float
+    runner: Runner,
+    number: int,
+    choice: Mapping[str, str],
+    folds: list[float],
+    cause: str | None,
+    pod: Object | None,
+    found: Object | None = None,
 ) -> Trial:
-    whole = len(folds) == runner.search.setting.folds
+    setting = runner.search.setting
+    whole = len(folds) == setting.folds
     if folds and not whole:
         cause = f"worse than the median after fold {len(folds)}"
     return Trial(
@@ -213,7 +238,10 @@ def _trial(
         folds=tuple(folds),
         value=sum(folds) / len(folds) if whole else None,
         cause=cause,
-        seconds=seconds,
+        log=None if folds else log_of(pod),
+        seconds=seconds_of(found, pod),
+        code_digest=setting.code_digest,
+        data_fingerprint=setting.data_fingerprint,
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,9 @@ from headway.components._shared.kubernetes.kinds import EXPERIMENT, JOB, POD, SU
 from headway.components.tuning.katib.checks import INJECTION_LABEL
 from headway.components.tuning.katib.experiment import SEARCH
 from headway.components.tuning.katib.pod import CONTAINER
+from headway.components.tuning.workers import LOG_CHARACTERS, LOG_LINES
+
+log = logging.getLogger("headway")
 
 Object = Mapping[str, Any]
 SIDECAR = "metrics-logger-and-collector"
@@ -46,14 +50,19 @@ class Snapshot:
 
 
 def look(cluster: Cluster, experiment: str, search: str) -> Snapshot:
-    """Reads everything that belongs to a search; each kind in one request."""
+    """Reads everything that belongs to a search; each kind in one request.
+
+    What follows from something is read before it: whatever is over has its evidence in the same snapshot.
+    """
     labels = {SEARCH: search}
+    found = cluster.get(EXPERIMENT, experiment)
     trials = cluster.list(TRIAL, {"katib.kubeflow.org/experiment": experiment})
+    jobs = cluster.list(JOB, labels)
     pods = sorted(cluster.list(POD, labels), key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
     return Snapshot(
-        experiment=cluster.get(EXPERIMENT, experiment),
+        experiment=found,
         trials={trial["metadata"]["name"]: trial for trial in trials},
-        jobs={job["metadata"]["name"]: job for job in cluster.list(JOB, labels)},
+        jobs={job["metadata"]["name"]: job for job in jobs},
         pods={pod["metadata"].get("labels", {}).get("job-name", ""): pod for pod in pods},
     )
 
@@ -99,6 +108,18 @@ def cause_of(job: Object | None, pod: Object | None) -> str:
     return f"its process ended with exit code {code}" + (f": {_last(said)}" if said else "")
 
 
+def log_of(pod: Object | None) -> str | None:
+    """The last lines that a trial's container logged before it failed; the kubelet keeps them with the pod."""
+    said = ((ended_container(pod, CONTAINER) or {}).get("message") or "").strip().splitlines()
+    return "\n".join(said[-LOG_LINES:])[-LOG_CHARACTERS:] or None
+
+
+def is_over(job: Object | None) -> bool:
+    """Whether a Job has ended, well or not."""
+    conditions = ((job or {}).get("status") or {}).get("conditions") or ()
+    return any(c.get("status") == "True" and c["type"] in ("Complete", "Failed") for c in conditions)
+
+
 def ended_container(pod: Object | None, name: str) -> Object | None:
     """How a container ended; None while it has not."""
     statuses = ((pod or {}).get("status") or {}).get("containerStatuses") or ()
@@ -133,6 +154,7 @@ class Watch:
         self._cluster, self._experiment, self._patience_s = cluster, experiment, patience_s
         self._since: dict[tuple[str, str], float] = {}
         self._progress = (now, frozenset[str]())
+        self._told: dict[str, str] = {}
 
     def check(self, snapshot: Snapshot, now: float) -> None:
         """Looks at a snapshot.
@@ -150,14 +172,42 @@ class Watch:
             if state_of(trial) not in ENDED:
                 self._check_running(name, snapshot.jobs.get(name), snapshot.pods.get(name), now)
 
+    def check_failure(self, snapshot: Snapshot) -> None:
+        """Looks at an Experiment that has failed, which may be for its trials: about those the search decides.
+
+        Raises:
+            HeadwayError: `tuning.experiment_failed`.
+        """
+        experiment = snapshot.experiment or {}
+        failed = [state_of(trial) in ("Failed", "MetricsUnavailable") for trial in snapshot.trials.values()]
+        if sum(failed) >= experiment["spec"]["maxFailedTrialCount"]:
+            return
+        said = [c.get("message") for c in experiment["status"]["conditions"] if c["type"] == "Failed"]
+        reasons = [*(str(message) for message in said if message), *self._reasons()]
+        raise HeadwayError(
+            "tuning.experiment_failed",
+            f"Katib gave the experiment {self._experiment} up: {_joined(reasons) or 'it does not say why'}.",
+            value=self._experiment,
+            remedy="Correct what Katib names in search_space or study.sampler; if it names nothing, look at the log of "
+            "its controller. Then start the step again: with a state_uri it goes on after the finished trials.",
+        )
+
     def see(self, snapshot: Snapshot, now: float) -> None:
-        """Notes progress: something has changed, or a pod is at work, so that others may well wait for its place."""
+        """Notes progress: something has changed, or a pod is at work, so that others may well wait for its place.
+
+        Logs for each trial that has not ended what it does or waits for, whenever that changes.
+        """
         phases = {name: (pod.get("status") or {}).get("phase") for name, pod in snapshot.pods.items()}
         states = {name: state_of(trial) for name, trial in snapshot.trials.items()}
         signs = frozenset(f"{name} {sign}" for found in (phases, states) for name, sign in found.items())
         at_work = any(phases[name] == "Running" for name in snapshot.jobs if name in phases)
         if at_work or signs != self._progress[1]:
             self._progress = (now, signs)
+        for name, job in snapshot.jobs.items():
+            does = None if is_over(job) else self._doing(name, snapshot.pods.get(name), now)
+            if does and does != self._told.get(name):
+                self._told[name] = does
+                log.info(f"tune_model: {name} {does}")
 
     def check_job(self, job: Object, pod: Object | None, now: float) -> None:
         """Looks at a Job of ours that has not ended."""
@@ -198,9 +248,7 @@ class Watch:
                 remedy=f"The namespace has lost its label: kubectl label namespace {self._cluster.namespace} "
                 f"{INJECTION_LABEL}=enabled, and start the step again.",
             )
-        conditions = ((job or {}).get("status") or {}).get("conditions") or ()
-        over = [c["type"] for c in conditions if c.get("status") == "True" and c["type"] in ("Complete", "Failed")]
-        if not over:
+        if not is_over(job):
             self.check_pod(pod, now)
         elif self._lasts("over", name, now) > self._patience_s:
             raise HeadwayError(
@@ -209,6 +257,19 @@ class Watch:
                 value=name,
                 remedy="Look at the Katib controller and its database: kubectl -n kubeflow get pods, and their logs.",
             )
+
+    def _doing(self, name: str, pod: Object | None, now: float) -> str | None:
+        if pod is None:
+            return f"waits for a pod: {self._warning(name)}" if self._lasts("no pod", name, now) > 10 else None
+        if (pod.get("status") or {}).get("phase") == "Running":
+            return "runs"
+        trouble = trouble_of(pod)
+        return f"waits: {trouble.message}" if trouble else None
+
+    def _warning(self, name: str) -> str:
+        """What was last complained of about an object."""
+        said = [str(e.get("message")) for e in self._cluster.events_of(name) if e.get("type") == "Warning"]
+        return [*(message for message in said if "exceeded quota" in message), *said, "nothing says why"][0]
 
     def _lasts(self, what: str, name: str, now: float) -> float:
         return now - self._since.setdefault((what, name), now)
@@ -222,39 +283,49 @@ class Watch:
 
     def _no_trial(self, snapshot: Snapshot) -> HeadwayError:
         """Why Katib makes no trial: the Suggestion, its pod, events, or a controller that is not there."""
-        suggestion = self._cluster.get(SUGGESTION, self._experiment)
-        pods = self._cluster.list(POD, {"katib.kubeflow.org/experiment": self._experiment})
-        troubles = [trouble_of(pod, self._cluster.events_of(pod["metadata"]["name"])) for pod in pods]
-        warnings = [e for e in self._cluster.events_of(self._experiment) if e.get("type") == "Warning"]
-        conditions = ((suggestion or {}).get("status") or {}).get("conditions") or ()
-        reasons = [
-            *(f"{trouble}" for trouble in troubles if trouble),
-            *(str(event.get("message")) for event in warnings[:2]),
-            *(str(c["message"]) for c in conditions if c.get("status") == "False" and c.get("message")),
-        ]
-        if suggestion is None and not ((snapshot.experiment or {}).get("status") or {}).get("conditions"):
-            reasons = ["the Katib controller has not looked at it, so it seems not to run"]
+        reasons = self._reasons()
+        if not ((snapshot.experiment or {}).get("status") or {}).get("conditions"):
+            reasons = reasons or ["the Katib controller has not looked at it, so it seems not to run"]
         return HeadwayError(
             "tuning.no_trial",
             f"Katib has started no{' more' if snapshot.trials else ''} trial of {self._experiment} in "
             f"{self._patience_s:.0f} s: "
-            f"{'; '.join(dict.fromkeys(reasons)) or 'its service for suggestions does not answer'}.",
+            f"{_joined(reasons) or 'its service for suggestions does not answer'}.",
             value=self._experiment,
             remedy="Look at the Katib controller and the pod of the Suggestion; study.pods.patience is how long it may "
             "take.",
         )
 
+    def _reasons(self) -> list[str]:
+        """What is told of the Experiment's Suggestion, of its pod, and in events."""
+        suggestion = self._cluster.get(SUGGESTION, self._experiment)
+        pods = self._cluster.list(POD, {"katib.kubeflow.org/experiment": self._experiment})
+        own = [pod for pod in pods if "job-name" not in pod["metadata"]["labels"]]
+        troubles = [trouble_of(pod, self._cluster.events_of(pod["metadata"]["name"])) for pod in own]
+        warnings = [e for e in self._cluster.events_of(self._experiment) if e.get("type") == "Warning"]
+        conditions = ((suggestion or {}).get("status") or {}).get("conditions") or ()
+        bad = [c for c in conditions if c.get("status") == "False" or c["type"] == "Failed"]
+        return [
+            *(f"{trouble}" for trouble in troubles if trouble),
+            *(str(event.get("message")) for event in warnings[:2]),
+            *(str(c["message"]) for c in bad if c.get("message")),
+        ]
+
     def _no_pod(self, trial: str) -> HeadwayError:
-        said = [str(e.get("message")) for e in self._cluster.events_of(trial) if e.get("type") == "Warning"]
-        quota = any("exceeded quota" in message for message in said)
+        said = self._warning(trial)
+        quota = "exceeded quota" in said
         return HeadwayError(
             "tuning.quota" if quota else "tuning.pod_missing",
-            f"The trial {trial} gets no pod: {said[0] if said else 'nothing says why'}.",
+            f"The trial {trial} gets no pod: {said}.",
             value=trial,
             remedy="Raise the quota, lower study.parallel, or ask for less in study.pods."
             if quota
             else "Start the Katib controller again, if that is what does not answer: it must admit every pod here.",
         )
+
+
+def _joined(reasons: Sequence[str]) -> str:
+    return "; ".join(reason.rstrip(".") for reason in dict.fromkeys(reasons))
 
 
 def _last(text: str) -> str:
