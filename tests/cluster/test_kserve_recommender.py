@@ -16,6 +16,7 @@ from headway.components.deployment.kserve.config import KServe
 from headway.components.deployment.kserve.recommender import Recommender
 from headway.components.deployment.kserve.version import Version, version_of
 from tests.cluster.katib import bind_role, kubeconfig_for
+from tests.cluster.kserve_releases import NAME
 
 ROLE = Path(__file__).resolve().parents[2] / "components" / "deployment" / "role.yaml"
 TEXT = {"type": "string"}
@@ -78,7 +79,7 @@ def test_it_watches_the_version_that_serves_and_tells_what_a_pod_needs(knows_the
     recommender = Recommender(client, "flights")
     assert recommender.found() == {}
     for each in (version("a"), version("b")):
-        recommender.watch(each)
+        recommender.watch(each.named("flights"))
         spec = client.get(VERTICAL_AUTOSCALER, "flights")["spec"]
         assert (spec["targetRef"]["name"], spec["updatePolicy"]) == (each.named("flights"), {"updateMode": "Off"})
     told = [
@@ -94,11 +95,20 @@ def test_it_watches_the_version_that_serves_and_tells_what_a_pod_needs(knows_the
     assert client.get(VERTICAL_AUTOSCALER, "flights") is None
 
 
+def test_it_is_there_as_soon_as_it_is_asked_for_and_goes_once_it_is_not(knows_the_kind, home):
+    kind = f"{VERTICAL_AUTOSCALER.plural}.{VERTICAL_AUTOSCALER.group}"
+    assert home.delivery(home.first, kserve={"recommend_resources": True}).deploy().outcome == "unchanged"
+    found = home.place.kube.get(home.place.namespace, kind, NAME)
+    assert found["spec"]["targetRef"]["name"] == home.engine().lease.read().stable.named(NAME)
+    assert home.delivery(home.first).deploy().outcome == "unchanged"
+    assert home.place.kube.get(home.place.namespace, kind, NAME) is None
+
+
 def test_without_the_right_or_the_kind_a_model_serves_all_the_same(cluster, namespace, tmp_path, monkeypatch, caplog):
     bind_role(cluster, namespace, "deployer", file=ROLE)
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(cluster, namespace, tmp_path, "deployer")))
     recommender = Recommender(Cluster(), "flights")
-    recommender.watch(version("a"))
+    recommender.watch(version("a").named("flights"))
     assert "nothing recommends resources for flights" in caplog.text
     assert recommender.found() == {}
     recommender.end()

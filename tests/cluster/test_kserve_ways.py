@@ -6,10 +6,13 @@ import http.client
 import socket
 import threading
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
+from headway.components import deployment
 from headway.components._shared.endpoints.inference import DIGEST_HEADER
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import Cluster
@@ -348,6 +351,10 @@ def test_in_a_mesh_a_step_asks_everything_through_the_gateway_with_its_token(pla
     assert lost(load) == {}
     assert set(digests(load)) == {first.model_digest, second.model_digest}
     record = engine.lease.read()
+    policies = yaml.safe_load_all((Path(deployment.__file__).parent / "mesh.yaml").read_text())
+    labels = [pod["metadata"]["labels"] for pod in place.kube.get(place.namespace, "pods")]
+    for policy in policies:
+        assert all(policy["spec"]["selector"]["matchLabels"].items() <= each.items() for each in labels)
     routes = {route["metadata"]["name"] for route in place.kube.get(place.namespace, "httproutes")}
     assert not [name for name in routes if first.model_digest[:8] in name], "a version's own route goes with it"
     (tmp_path / "token").unlink()
