@@ -24,6 +24,7 @@ ROOMS = {
     "detect_drift": "monitoring",
     "measure_performance": "monitoring",
     "decide": "monitoring",
+    "send_alert": "alerting",
     "notify": "alerting",
 }
 """Component to the room that it lives in."""

@@ -15,6 +15,7 @@ from headway.components._shared.times import parse_duration
 # The models whose JSON Schema `headway compile` writes to `compiled/schemas/`.
 PUBLISHED = (
     "alerts",
+    "channels",
     "checks",
     "contract",
     "drift",

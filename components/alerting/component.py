@@ -1,8 +1,8 @@
-"""The exit handler that tells people how a run ended, as KFP sees it."""
+"""What tells people of incidents and of how runs ended, as KFP sees it."""
 
 from typing import Any, Optional
 
-from kfp.dsl import PipelineTaskFinalStatus
+from kfp.dsl import Artifact, Input, Output, PipelineTaskFinalStatus
 
 from headway.components._shared.component import component
 
@@ -30,3 +30,33 @@ def notify(
     from headway.components.alerting.notify import notify as tell
 
     tell(status, model_name, alerts=alerts, state_uri=state_uri)
+
+
+@component(image="tabular")
+def send_alert(
+    decision: Input[Artifact],
+    told: Output[Artifact],
+    state_uri: str,
+    channels: dict[str, Any] = {},
+    report_url: Optional[str] = None,
+) -> None:
+    """Tells people of an incident: once when it begins, when it worsens, and when it is over.
+
+    What happened, since when, how bad it is, what was done and where to look, by Slack, Teams, mail, PagerDuty, a
+    webhook or whatever else Apprise knows. A channel that took a message is not sent it again, also by a step that runs
+    again; one that cannot be reached is an error in the log, does not fail the run, and is told by the next one.
+
+    Args:
+        decision: The `decision` of decide.
+        channels: Name to channel, see the JSON Schema `Channels`: `url_env` (the environment variable with its address
+            as Apprise writes it), `from_outcome` (the least that it is told of, by default alert), `recovery` (true),
+            `attempts` (3).
+        state_uri: Folder or `gs://` or `s3://` prefix where it is remembered who was told what.
+        report_url: Where people should look; by default the run's index page below state_uri.
+
+    Returns:
+        told: JSON: for each channel what it was told, or why it could not be.
+    """
+    from headway.components.alerting.send import send_alert as run
+
+    run(decision, told, channels=channels, state_uri=state_uri, report_url=report_url)

@@ -109,9 +109,6 @@ class Performance(Config):
 
 
 SignalName = Literal["drift", "much_drift", "separation", "worse", "unclear", "estimate", "data", "few_labels"]
-Outcome = Literal["ok", "watch", "alert", "retrain", "roll_back"]
-OUTCOMES: tuple[Outcome, ...] = ("ok", "watch", "alert", "retrain", "roll_back")
-"""From nothing to the most severe."""
 
 
 class Rule(Config):

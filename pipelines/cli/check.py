@@ -30,6 +30,7 @@ MODELS = {
     "intended_use": ("registration", "IntendedUse"),
     "serving": ("deployment", "Serving"),
     "alerts": ("alerting", "Alerts"),
+    "channels": ("alerting", "Channels"),
     "drift": ("monitoring", "Drift"),
     "performance": ("monitoring", "Performance"),
     "policy": ("monitoring", "Policy"),

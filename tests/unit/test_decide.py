@@ -8,12 +8,12 @@ import pytest
 
 from headway.components._shared.artifacts import LocalArtifact
 from headway.components._shared.audit import verify_events
+from headway.components._shared.decisions import Signal
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State
 from headway.components.monitoring.config import Policy, Rule
 from headway.components.monitoring.decision.decide import decide
 from headway.components.monitoring.decision.history import keep, look_back
-from headway.components.monitoring.decision.result import Signal
 from headway.components.monitoring.decision.rules import conclude
 from headway.components.monitoring.decision.signals import signals_of
 from headway.components.monitoring.drift.columns import ColumnResult, Finding

@@ -11,13 +11,13 @@ from pydantic import BaseModel, ValidationError
 from headway.components._shared.artifacts import Artifact, Metrics, describe, show_metrics
 from headway.components._shared.audit import record_event
 from headway.components._shared.config import parse
+from headway.components._shared.decisions import OUTCOMES, Decision
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State, dump_json
 from headway.components._shared.steps import decided, keep_report, step
-from headway.components.monitoring.config import OUTCOMES, Policy
+from headway.components.monitoring.config import Policy
 from headway.components.monitoring.decision.history import keep, look_back
 from headway.components.monitoring.decision.report import write_report
-from headway.components.monitoring.decision.result import Decision
 from headway.components.monitoring.decision.rules import conclude
 from headway.components.monitoring.decision.signals import signals_of
 from headway.components.monitoring.drift.result import DriftResult

@@ -8,9 +8,9 @@ from itertools import pairwise
 
 from pydantic import ValidationError
 
+from headway.components._shared.decisions import Decision
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State, dump_json
-from headway.components.monitoring.decision.result import Decision
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from headway.components._shared.decisions import Decision
 from headway.components._shared.reports import Block, Cell, Page, Tone, Value, badge, figure, listing, mono, table, text
 from headway.components._shared.reports.charts import marks
 from headway.components._shared.reports.formats import counted
 from headway.components.monitoring.decision.history import Past
-from headway.components.monitoring.decision.result import Decision
 
 _TONES: dict[str, Tone] = {"ok": "good", "watch": "neutral", "alert": "warn", "retrain": "bad", "roll_back": "bad"}
 _STATUS = {"ok": "All is well", "watch": "Watch", "alert": "Alert", "retrain": "Retrain", "roll_back": "Roll back"}

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from headway.components._shared.decisions import OUTCOMES, Decision, Fired, Incident, Outcome, Signal
 from headway.components._shared.reports.formats import counted
 from headway.components._shared.times import format_time, parse_duration, parse_time
-from headway.components.monitoring.config import OUTCOMES, BusinessHours, Outcome, Policy, Rule
+from headway.components.monitoring.config import BusinessHours, Policy, Rule
 from headway.components.monitoring.decision.history import Past, gaps
-from headway.components.monitoring.decision.result import Decision, Fired, Incident, Signal
 from headway.components.monitoring.window.result import WindowResult
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from headway.components._shared.decisions import Signal
 from headway.components._shared.reports.formats import counted
 from headway.components.monitoring.config import Policy
-from headway.components.monitoring.decision.result import Signal
 from headway.components.monitoring.drift.result import DriftResult
 from headway.components.monitoring.performance.result import PerformanceResult
 from headway.components.monitoring.window.result import WindowResult

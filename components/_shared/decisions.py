@@ -1,11 +1,14 @@
-"""What decide concludes: the document of its output, and of the history."""
+"""What follows from a window: the document that decide writes, and keeps in the history."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from headway.components._shared.config import Config
-from headway.components.monitoring.config import Outcome
+
+Outcome = Literal["ok", "watch", "alert", "retrain", "roll_back"]
+OUTCOMES: tuple[Outcome, ...] = ("ok", "watch", "alert", "retrain", "roll_back")
+"""From nothing to the most severe."""
 
 
 class Signal(Config):
