@@ -60,7 +60,8 @@ class Recommender:
     def end(self) -> None:
         """Deletes it, if it is there."""
         try:
-            self._cluster.delete(VERTICAL_AUTOSCALER, self._endpoint)
+            if self._cluster.get(VERTICAL_AUTOSCALER, self._endpoint):
+                self._cluster.delete(VERTICAL_AUTOSCALER, self._endpoint)
         except HeadwayError as error:
             if error.code not in _NOT_HERE:
                 raise
