@@ -16,7 +16,7 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators.tunings import TuningResult
 from headway.components._shared.kubernetes import Cluster
 from headway.components.tuning.katib.checks import RIGHTS, require_rights
-from tests.cluster.compiled_step import CompiledStep, compiled_step
+from tests.cluster.compiled_step import CompiledStep, compiled_step, job_of
 from tests.cluster.katib import SMALL, bind_role, environment, kubeconfig_for
 from tests.cluster.kube import Kube
 from tests.cluster.s3 import BUCKET, S3
@@ -73,23 +73,13 @@ class Steps:
         """Starts them as a Job."""
         image = self.steps["tune-model"].image
         look = CompiledStep(image, ["cat"], ["/step/tune_model/tuning"])
-        containers = [self._container(step, found) for step, found in self.steps.items()]
-        pod = {
-            "restartPolicy": "Never",
-            "serviceAccountName": account,
-            "initContainers": containers,
-            "containers": [self._container("look", look)],
-            "volumes": [
-                {"name": "tmp", "emptyDir": {}},
-                {"name": "step", "emptyDir": {}},
-                {"name": "churn", "configMap": {"name": "churn"}},
-            ],
-        }
+        run = {"name": "HEADWAY_RUN_ID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['pipeline/runid']"}}}
+        mounts = {"tmp": "/tmp", "step": "/step", "churn": "/churn"}
+        steps = {**self.steps, "look": look}
+        containers = [found.container(step, mounts, [*self.environment, run]) for step, found in steps.items()]
+        volumes = {"tmp": {}, "step": {}, "churn": {"configMap": {"name": "churn"}}}
         labels = {"pipeline/runid": f"run-{self.namespace}"}
-        spec = {"backoffLimit": 0, "template": {"metadata": {"labels": labels}, "spec": pod}}
-        self.kube.apply(
-            self.namespace, {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
-        )
+        self.kube.apply(self.namespace, job_of(name, containers, volumes, account=account, labels=labels))
 
     def finish(self, name: str) -> tuple[TuningResult | None, str]:
         """Waits for their end; gives the result, None if they failed, and what tune_model logged."""
@@ -108,22 +98,6 @@ class Steps:
         begun = [s["name"] for s in statuses if "waiting" not in s["state"]]
         name = pod["metadata"]["name"]
         return "\n".join(self.kube.kubectl("logs", "-n", self.namespace, name, "-c", step) for step in begun)
-
-    def _container(self, name: str, step: CompiledStep) -> dict[str, Any]:
-        run = {"name": "HEADWAY_RUN_ID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['pipeline/runid']"}}}
-        return {
-            "name": name,
-            "image": step.image,
-            "imagePullPolicy": "IfNotPresent",
-            "command": step.command,
-            "args": step.args,
-            "env": [*self.environment, run],
-            "volumeMounts": [
-                {"name": "tmp", "mountPath": "/tmp"},
-                {"name": "step", "mountPath": "/step"},
-                {"name": "churn", "mountPath": "/churn"},
-            ],
-        }
 
 
 def left(kube: Kube, namespace: str, but: str) -> list[str]:

@@ -11,11 +11,10 @@ import pytest
 
 from headway.components._shared.endpoints.inference import DIGEST_HEADER
 from headway.components._shared.errors import HeadwayError
-from tests.cluster.compiled_step import compiled_step
+from tests.cluster.compiled_step import compiled_step, job_of
 from tests.cluster.katib import bind_role, kubeconfig_for
 from tests.cluster.kserve_releases import ASK, Place, claim
 from tests.cluster.load import ask, steady_load
-from tests.cluster.test_steps import SECURE
 from tests.deployment_samples import Delivery, train_sample
 
 pytestmark = pytest.mark.timeout(900)
@@ -96,16 +95,8 @@ def test_every_component_of_the_room_does_its_work_in_a_pod_of_its_image_with_th
         ("undeploy", "undeploy_model", first, {}),
     ]
     pods = [pod_of(name, component, about, {**common, **more}) for name, component, about, more in plan]
-    here = {"name": "here", "hostPath": {"path": str(place.folder)}}
-    spec = {
-        "restartPolicy": "Never",
-        "serviceAccountName": "deployer",
-        "initContainers": pods[:-1],
-        "containers": pods[-1:],
-        "volumes": [here, {"name": "tmp", "emptyDir": {}}],
-    }
-    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "steps"}}
-    place.kube.apply(place.namespace, {**job, "spec": {"backoffLimit": 0, "template": {"spec": spec}}})
+    volumes = {"here": {"hostPath": {"path": str(place.folder)}}, "tmp": {}}
+    place.kube.apply(place.namespace, job_of("steps", pods, volumes, account="deployer"))
     ended = place.kube.finished_pod(place.namespace, "steps", timeout_s=600)
     logs = {name: place.kube.logs(place.namespace, ended["metadata"]["name"], name) for name, *_ in plan}
     assert ended["status"]["phase"] == "Succeeded", "\n".join(logs.values())[-4000:]
@@ -130,15 +121,4 @@ def pod_of(name, component, about, parameters):
     if component != "deploy_model":
         del given["environment"]
     step = compiled_step(component, root=root, inputs=read, parameters=given)
-    return {
-        "name": name,
-        "image": step.image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": step.command,
-        "args": step.args,
-        "securityContext": SECURE,
-        "volumeMounts": [
-            {"name": "here", "mountPath": str(about.folder.parent)},
-            {"name": "tmp", "mountPath": "/tmp"},
-        ],
-    }
+    return step.container(name, {"here": str(about.folder.parent), "tmp": "/tmp"})

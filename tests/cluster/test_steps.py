@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.cluster.compiled_step import CompiledStep, compiled_step
+from tests.cluster.compiled_step import CompiledStep, compiled_step, job_of
 
 pytestmark = pytest.mark.core
 
@@ -20,13 +20,6 @@ for i in range(2000):
     far = random.random()
     rows.writerow([i, round(far, 4), random.choice('ABC'), int(far + random.gauss(0, .3) > .5)])
 """
-SECURE = {
-    "runAsNonRoot": True,
-    "readOnlyRootFilesystem": True,
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
 
 
 def test_raw_rows_become_a_model_in_pods_that_may_write_nothing_but_their_volumes(cluster, namespace):
@@ -46,12 +39,11 @@ def test_raw_rows_become_a_model_in_pods_that_may_write_nothing_but_their_volume
         ),
     }
     image = steps["train-model"].image
-    containers = [
-        _container("raw", CompiledStep(image, ["python3", "-c"], [RAW])),
-        *[_container(name, step) for name, step in steps.items()],
-        _container("look", CompiledStep(image, ["cat"], ["/step/train_model/model/headway.json"])),
-    ]
-    cluster.apply(namespace, _job("steps", containers))
+    raw = CompiledStep(image, ["python3", "-c"], [RAW])
+    look = CompiledStep(image, ["cat"], ["/step/train_model/model/headway.json"])
+    mounts = {"tmp": "/tmp", "step": "/step"}
+    containers = [step.container(name, mounts) for name, step in {"raw": raw, **steps, "look": look}.items()]
+    cluster.apply(namespace, job_of("steps", containers, {"tmp": {}, "step": {}}))
     pod = cluster.finished_pod(namespace, "steps")
     name = pod["metadata"]["name"]
     logs = {container["name"]: cluster.logs(namespace, name, container["name"]) for container in _started(pod)}
@@ -60,35 +52,6 @@ def test_raw_rows_become_a_model_in_pods_that_may_write_nothing_but_their_volume
     assert record["features"]
     for step in steps:
         print(f"{step}: {_seconds_to_first_line(pod, step, logs[step]):.1f} s to its first line")
-
-
-def _container(name, step):
-    return {
-        "name": name,
-        "image": step.image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": step.command,
-        "args": step.args,
-        "securityContext": SECURE,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, {"name": "step", "mountPath": "/step"}],
-    }
-
-
-def _job(name, containers):
-    volumes = [{"name": "tmp", "emptyDir": {}}, {"name": "step", "emptyDir": {}}]
-    pod = {
-        "restartPolicy": "Never",
-        "initContainers": containers[:-1],
-        "containers": containers[-1:],
-        "volumes": volumes,
-    }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": name},
-        "spec": {"backoffLimit": 0, "template": {"spec": pod}},
-    }
 
 
 def _started(pod):
