@@ -206,7 +206,7 @@ def test_an_api_server_that_stays_away_is_told_with_all_that_was_done_and_the_ne
         event = verify_events(State(str(second.state)), NAME)[-1]
         assert (event["action"], event["evidence"]["code"]) == ("deployment_failed", "deployment.rollback_failed")  # type: ignore[index]
         home.free_the_lease()
-        assert second.deploy().outcome == "deployed"
+        assert home.delivery(home.second, HALF, {"pause": "1s"}).deploy().outcome == "deployed"
     assert lost(load) == {}
 
 
