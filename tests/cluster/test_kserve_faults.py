@@ -18,6 +18,7 @@ import pytest
 
 from headway.components._shared.artifacts import LocalArtifact
 from headway.components._shared.audit import verify_events
+from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State
 from headway.components.deployment.keeper import finish
 from tests.cluster.faulty_api import faulty_api
@@ -223,8 +224,17 @@ def test_a_promoted_version_without_room_for_its_pods_goes_back_and_a_way_back_w
         told(second, "deployment.quota")
         home.kubectl("delete", "resourcequota", "few")
         kept = LocalArtifact(str(home.folder / "kept.json"))
-        finish(kept, model_name=NAME, engine="kserve", serving=second.serving, state_uri=str(second.state))
-        assert kept.metadata["outcome"] == "taken_back"
+
+        def finished() -> bool:
+            """Kubernetes tries again to make a pod in its own time; until then the keeper says what it waits for."""
+            try:
+                finish(kept, model_name=NAME, engine="kserve", serving=second.serving, state_uri=str(second.state))
+            except HeadwayError as error:
+                assert error.code == "deployment.quota"
+                return False
+            return bool(kept.metadata["outcome"] == "taken_back")
+
+        home.until(finished, 300)
     assert lost(load) == {}
     home.settled(first)
 
