@@ -121,7 +121,7 @@ class Weights(OfEndpoint):
         traffic; the stable version keeps all of its own, for the way back.
         """
         now, (_, pods) = self._canary(), self._sizes(stable, candidate, weight)
-        if candidate.autoscaled and pods > now["predictor"]["minReplicas"]:
+        if candidate.autoscaled and pods > now.get("predictor", {}).get("minReplicas", 0):
             self._change(
                 self._manifest(stable, candidate, now.get("trafficPercent", 0), weight, growing=True), back=False
             )
