@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.kubernetes import bearing
+from headway.components._shared.kubernetes import OUTAGES, bearing
 from headway.components._shared.kubernetes.kinds import AUTOSCALER, HTTP_ROUTE, INFERENCE_SERVICE
 from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve import routes
@@ -209,8 +209,9 @@ class Weights(OfEndpoint):
 
     def _wait_gone(self, version: Version) -> None:
         self.watch.wait_gone(version)
-        if version.autoscaled:  # KServe forgets the autoscaler of a version that is gone
-            self.cluster.delete(AUTOSCALER, version.named(self.endpoint))
+        if version.autoscaled:
+            with bearing("deleting the autoscaler that KServe forgets", (*OUTAGES, "kubernetes.forbidden")):
+                self.cluster.delete(AUTOSCALER, version.named(self.endpoint))
 
     def _leave_alone(self, version: Version, *, back: bool = False) -> None:
         self._change(inference_service(self.endpoint, version), back=back)
