@@ -154,9 +154,9 @@ class Cluster:
             raise
 
     def fields(self, kind: Kind) -> frozenset[str]:
-        """Names of the fields below `spec` by the API's own description, which every account may read.
+        """Names of the fields below `spec` by the API's own description, which accounts may read unless told otherwise.
 
-        Empty where it does not have the kind, or says nothing of its fields.
+        Empty where it does not have the kind, says nothing of its fields, or may not be read.
         """
         from lightkube.core.generic_client import BasicRequest
 
@@ -169,7 +169,12 @@ class Cluster:
             return dict(answer.json())
 
         nothing: Object = {}
-        said = self._call("get", kind, call, absent=nothing)
+        try:
+            said = self._call("get", kind, call, absent=nothing)
+        except HeadwayError as error:
+            if error.code != "kubernetes.forbidden":
+                raise
+            said = nothing
         for name, schema in said.get("components", {}).get("schemas", {}).items():
             if name.endswith(f".{kind.name}"):
                 return frozenset(schema.get("properties", {}).get("spec", {}).get("properties", {}))
