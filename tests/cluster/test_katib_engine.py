@@ -250,7 +250,7 @@ class TestKatibEngine(KatibCases):
         finally:
             over.set()
             evictor.join()
-        assert [trial.state for trial in trials] == ["succeeded", "succeeded"]
+        assert [(trial.state, trial.cause, trial.log) for trial in trials] == [("succeeded", None, None)] * 2
         assert [len(names) for names in pods.values()] == [2, 2]
 
     def test_a_controller_that_stops_and_starts_again_costs_time_only(self, engine: Engine, tmp_path: Path) -> None:
