@@ -165,16 +165,17 @@ class Cluster:
 
         def call() -> Object:
             answer = client.send(client.build_adapter_request(BasicRequest("GET", path, None, {})))
+            if answer.status_code == 404:
+                return {}
             client.raise_for_status(answer)  # type: ignore[no-untyped-call]
             return dict(answer.json())
 
-        nothing: Object = {}
         try:
-            said = self._call("get", kind, call, absent=nothing)
+            said = self._call("get", kind, call)
         except HeadwayError as error:
             if error.code != "kubernetes.forbidden":
                 raise
-            said = nothing
+            said = {}
         for name, schema in said.get("components", {}).get("schemas", {}).items():
             if name.endswith(f".{kind.name}"):
                 return frozenset(schema.get("properties", {}).get("spec", {}).get("properties", {}))
