@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import queue
+import signal
 import sys
 import tempfile
 import threading
@@ -71,6 +72,10 @@ def _work(spec: TrialSpec) -> int:
 
 def _run_trial(given: argparse.Namespace) -> int:
     begun = time.monotonic()
+    if os.getpid() == 1:
+        # The first process of a pod is spared signals that it does not handle. A trial whose pod is evicted would go on
+        # to its end, and its result would go with the pod; one that fails is run again.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     metrics: Path = given.metrics
     metrics.parent.mkdir(parents=True, exist_ok=True)
     metrics.touch()
