@@ -234,7 +234,7 @@ class RolloutCases(EndpointCases):
 
     def test_a_rollout_that_takes_too_long_is_rolled_back(self, first: Delivery, second: Delivery) -> None:
         before = first.deploy()
-        plan(second, {"set_weight": 50}, {"pause": "10m"}, deadline="20s")
+        plan(second, {"set_weight": 50}, *[{"pause": "15s"}] * 4, deadline="20s")
         with self.load(before) as load:
             error = failed(second)
         assert error.code == "deployment.deadline"

@@ -103,8 +103,8 @@ def rollback_deployment(
             by default the newest one before this that nobody rolled back.
         engine: As at deploy_model.
         serving: Settings that replace those that the release had then, such as `{"kserve": {...}}`; without `rollout`
-            all the traffic moves at once after the checks. Where the endpoint is in another namespace than the step:
-            `{"kserve": {"namespace": ...}}`, whose other fields are then the defaults.
+            all the traffic moves at once after the checks. Of `kserve` only the fields that are given are replaced:
+            `{"kserve": {"namespace": ...}}` where the endpoint is in another namespace than the step.
         tracking_uri: As at deploy_model.
         state_uri: As at deploy_model.
 
@@ -189,10 +189,11 @@ def finish_rollout(
     serving: dict[str, Any] = {},
     state_uri: Optional[str] = None,
 ) -> None:
-    """Takes back what a rollout left whose step vanished: past its deadline, or in the middle of its rollback.
+    """Takes back what a vanished step left of a rollout: when it is late, amid its rollback, or its candidate broke.
 
-    Before the deadline a rollout is left alone, so that its step may be run again and go on; so is one that a step is
-    at work on. The stable version gets all the traffic and is seen to answer before the candidate ends.
+    Before the deadline a rollout whose candidate is well is left alone, so that its step may be run again and go on; so
+    is one that a step is at work on. The stable version gets all the traffic and is seen to answer before the candidate
+    ends.
 
     Args:
         model_name: The endpoint.

@@ -116,7 +116,15 @@ class RolloutPlan(Config):
         if self.strategy == "ab":
             self._check_ab()
         self._check_traffic()
+        self._check_times()
         return self
+
+    def _check_times(self) -> None:
+        for step in self.steps:
+            longest = step.pause or (step.analysis and step.analysis.max_duration)
+            if longest and parse_duration(longest) >= parse_duration(self.deadline):
+                what = "pause" if step.pause else "max_duration"
+                raise ValueError(f"deadline {self.deadline} must be longer than {what} {longest}")
 
     def _check_traffic(self) -> None:
         weight = 0
@@ -135,8 +143,6 @@ class RolloutPlan(Config):
             raise ValueError("ab needs a metric of the kind share or mean with a limit of 0 or below")
         if self.on_inconclusive != "roll_back":
             raise ValueError("ab gives no traffic to a candidate that is not proven to be better")
-        if parse_duration(analysis.max_duration) >= parse_duration(self.deadline):
-            raise ValueError(f"deadline {self.deadline} must be longer than max_duration {analysis.max_duration}")
 
 
 class Serving(Config):

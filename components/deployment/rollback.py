@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from headway.components._shared import tracking
 from headway.components._shared.artifacts import Artifact
@@ -48,7 +49,7 @@ def rollback(
     release = Release(**target.release)  # type: ignore[arg-type]
     manifest = verified_manifest(release.uri, release.manifest_sha256)
     rows = Golden(kept_golden(target.golden_uri).read(), manifest)
-    settings = parse(Serving, {**target.serving, "rollout": {}, **given}, parameter="serving")
+    settings = parse(Serving, as_then(target.serving, given), parameter="serving")
     place, why = choose_engine(engine, state.uri, model_name, settings)
     with place.deploying():
         if place.history() != history:
@@ -65,6 +66,14 @@ def rollback(
             keep_event(state, result, "rolled_back", why=reason)
     tell(result, deployment)
     return result
+
+
+def as_then(then: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a release had, without its rollout, and what was given in their place, in `kserve` by field."""
+    settings = {**then, "rollout": {}, **given}
+    if then.get("kserve") and given.get("kserve"):
+        settings["kserve"] = {**then["kserve"], **given["kserve"]}
+    return settings
 
 
 def _target(history: History, wanted: str | None, model_name: str) -> Served:

@@ -15,6 +15,8 @@ import click
 
 from headway.pipelines.cli.options import home_option
 
+_PLACE = ("namespace", "gateway", "token_file", "through_gateway")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -165,6 +167,9 @@ def rollback_command(
     has to go is marked, and is not deployed again by itself.
     """
     with _place(home, state, params) as place:
+        # It runs as it ran then: of what the file says of serving, only where the endpoint is counts.
+        kserve = place.arguments["serving"].get("kserve", {})
+        place.arguments["serving"] = {"kserve": {key: kserve[key] for key in _PLACE if key in kserve}} if kserve else {}
         done = place.call("rollback_deployment", "deployment", model_name=name, reason=reason, to_digest=digest)
     click.echo(f"{name} is at {done['endpoint']} with {done['model_digest'][:12]}: {done['outcome']}, {done['reason']}")
 

@@ -18,6 +18,7 @@ from headway.components.deployment.golden import Golden
 from headway.components.deployment.memory import History, Served
 from headway.components.deployment.record import Check, Deployment, Phase
 from headway.components.deployment.report import write_report
+from headway.components.deployment.rollback import as_then
 from headway.components.deployment.rollout.steps import was_taken_away
 from tests.deployment_samples import PLANTED, Delivery, answering, golden_of, outputs, prepare, train_sample
 
@@ -329,6 +330,8 @@ AB = {
         ({"steps": [{"set_weight": 100}, {"analysis": AB}]}, "needs traffic on both versions"),
         ({"strategy": "blue_green", "steps": [{"analysis": AB}]}, "needs traffic on both versions"),
         ({"deadline": "15d"}, "15d is more than 14 days"),
+        ({"steps": [{"pause": "1h"}]}, "deadline 1h must be longer than pause 1h"),
+        ({"steps": [{"analysis": {"max_duration": "2h"}}]}, "deadline 1h must be longer than max_duration 2h"),
     ],
 )
 def test_a_strategy_that_cannot_do_its_steps_is_refused(rollout, says):
@@ -357,3 +360,10 @@ def test_an_endpoint_remembers_the_last_ten_releases_and_each_model_once():
     assert history.of("14").until == history.served[0].since
     assert history.of("13").rolled_back == "too slow"
     assert history.of("2") is None
+
+
+def test_a_rollback_runs_a_release_as_it_ran_but_for_what_is_given_and_without_its_rollout():
+    then = {"max_rows": 5, "rollout": {"steps": [{"pause": "10m"}]}, "kserve": {"image": "old", "namespace": "a"}}
+    again = as_then(then, {"kserve": {"namespace": "b"}})
+    assert again == {"max_rows": 5, "rollout": {}, "kserve": {"image": "old", "namespace": "b"}}
+    assert as_then({**then, "kserve": None}, {})["kserve"] is None

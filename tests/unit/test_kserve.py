@@ -183,6 +183,8 @@ def test_scaling_is_written_as_kserve_wants_it():
     ("given", "said"),
     [
         ({"max_replicas": 3}, "max_replicas needs autoscaling"),
+        ({"autoscaling": {"kind": "hpa"}}, "autoscaling needs max_replicas, and more than min_replicas"),
+        ({"autoscaling": {"kind": "hpa"}, "min_replicas": 3, "max_replicas": 3}, "autoscaling needs max_replicas"),
         ({"min_replicas": 3, "max_replicas": 2}, "max_replicas is less than min_replicas"),
         ({"autoscaling": {"kind": "keda"}}, "keda needs server, query and target"),
         ({"resources": {"memory": "lots"}}, "serving.kserve.resources.memory"),

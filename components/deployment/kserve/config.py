@@ -193,6 +193,8 @@ class KServe(Config):
             raise ValueError("max_replicas is less than min_replicas")
         if self.autoscaling is None and (self.max_replicas or self.min_replicas) > self.min_replicas:
             raise ValueError("max_replicas needs autoscaling, which says when to use them")
+        if self.autoscaling and (self.max_replicas or 0) <= self.min_replicas:
+            raise ValueError("autoscaling needs max_replicas, and more than min_replicas")
         return self
 
     @model_validator(mode="after")
