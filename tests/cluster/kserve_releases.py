@@ -29,7 +29,7 @@ WAYS = {"weights": "0.21", "two_services": "0.19", "knative": "0.19-knative"}
 SMALL = {"cpu": "100m", "memory": "600Mi"}
 
 
-def on_each_way(*, core: Sequence[str]) -> pytest.MarkDecorator:
+def on_each_way(*, core: Sequence[str] = ()) -> pytest.MarkDecorator:
     """Gives a test the fixture `place` once for each way that traffic can move; some of them are core tests."""
     each = [pytest.param(plays, id=way, marks=pytest.mark.core if way in core else ()) for way, plays in WAYS.items()]
     return pytest.mark.parametrize("place", each, indirect=True)

@@ -66,7 +66,7 @@ def whole(place):
     return found == {"Deployment": 1, "InferenceService": 1, "Service": 1 if way == "weights" else 2}
 
 
-@on_each_way(core=("weights", "two_services"))
+@on_each_way(core=("weights",))
 def test_models_come_and_go_and_no_caller_notices(place, models):
     first, second, third = (place.release(model) for model in models)
     engine = place.engine()

@@ -64,7 +64,7 @@ def why_not(place, release):
 
 
 # Two services need every right that weights need.
-@on_each_way(core=("two_services",))
+@on_each_way()
 def test_the_role_is_enough_for_a_rollout_and_for_a_candidate_that_cannot_start(place, models, monkeypatch):
     act_as(place, monkeypatch, "deployer")
     first, second = (place.release(model) for model in models)
