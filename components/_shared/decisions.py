@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Literal
 
 from headway.components._shared.config import Config
+from headway.components._shared.times import in_a_name
 
 Outcome = Literal["ok", "watch", "alert", "retrain", "roll_back"]
 OUTCOMES: tuple[Outcome, ...] = ("ok", "watch", "alert", "retrain", "roll_back")
 """From nothing to the most severe."""
+
+
+def severity(outcome: Outcome) -> int:
+    """From 0 (ok) to 4 (roll_back)."""
+    return OUTCOMES.index(outcome)
 
 
 class Signal(Config):
@@ -104,4 +110,4 @@ class Decision(Config):
     @property
     def key(self) -> str:
         """Its place in the history: window and label cutoff."""
-        return "_".join(text.replace("-", "").replace(":", "") for text in (self.start, self.end, self.time))
+        return "_".join(map(in_a_name, (self.start, self.end, self.time)))

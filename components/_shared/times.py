@@ -21,6 +21,11 @@ def format_time(time: datetime) -> str:
     return aware.isoformat().replace("+00:00", "Z")
 
 
+def in_a_name(time: str) -> str:
+    """A formatted time as a part of a key or file name: `20130701T000000Z`."""
+    return time.replace("-", "").replace(":", "")
+
+
 def parse_time(text: str) -> datetime:
     """Reads an ISO 8601 date or time into UTC; one without a zone counts as UTC.
 

@@ -11,11 +11,12 @@ from pydantic import ValidationError
 
 from headway.components._shared.artifacts import Artifact, describe
 from headway.components._shared.config import parse
-from headway.components._shared.decisions import OUTCOMES, Decision
+from headway.components._shared.decisions import OUTCOMES, Decision, severity
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.reports.formats import counted
 from headway.components._shared.state import State, dump_json, run_id
 from headway.components._shared.steps import decided, log, step
+from headway.components._shared.times import in_a_name
 from headway.components.alerting.channels import Kind, send
 from headway.components.alerting.config import Channel, Channels
 
@@ -93,16 +94,16 @@ class _News:
 def _news(state: State, name: str, channel: Channel, decision: Decision) -> _News | None:
     """What there is to tell; a message that was taken is not sent again, whoever runs again."""
     folder = state.history_key(decision.model_name, f"alerts/{name}")
-    if decision.incident and _severity(decision.outcome) >= _severity(channel.from_outcome):
-        known = list(_known(state, f"{folder}/{_compact(decision.incident.id)}_"))
-        if any(outcome == _OVER or _severity(outcome) >= _severity(decision.outcome) for outcome in known):
+    if decision.incident and severity(decision.outcome) >= severity(channel.from_outcome):
+        known = list(_known(state, f"{folder}/{in_a_name(decision.incident.id)}_"))
+        if any(outcome == _OVER or OUTCOMES.index(outcome) >= severity(decision.outcome) for outcome in known):
             return None
-        key = f"{folder}/{_compact(decision.incident.id)}_{decision.outcome}.json"
+        key = f"{folder}/{in_a_name(decision.incident.id)}_{decision.outcome}.json"
         return _News("worsens" if known else "begins", decision, key)
     if decision.recovered and channel.recovery:
-        known = list(_known(state, f"{folder}/{_compact(decision.recovered)}_"))
+        known = list(_known(state, f"{folder}/{in_a_name(decision.recovered)}_"))
         if known and _OVER not in known:
-            return _News("is over", decision, f"{folder}/{_compact(decision.recovered)}_{_OVER}.json")
+            return _News("is over", decision, f"{folder}/{in_a_name(decision.recovered)}_{_OVER}.json")
     return None
 
 
@@ -115,9 +116,9 @@ def _known(state: State, prefix: str) -> Iterator[str]:
 
 
 def _message(news: Sequence[_News], where: str | None) -> tuple[str, str, Kind]:
-    worst = max(news, key=lambda each: -1 if each.event == "is over" else _severity(each.decision.outcome))
+    worst = max(news, key=lambda each: -1 if each.event == "is over" else severity(each.decision.outcome))
     kind: Kind = "success" if worst.event == "is over" else "warning"
-    if kind == "warning" and _severity(worst.decision.outcome) > _severity("alert"):
+    if kind == "warning" and severity(worst.decision.outcome) > severity("alert"):
         kind = "failure"
     parts = ["\n".join(_lines(each)) for each in news]
     title = _headline(worst)
@@ -158,10 +159,6 @@ def _done(decision: Decision) -> str:
     return said
 
 
-def _severity(outcome: str) -> int:
-    return OUTCOMES.index(outcome)
-
-
 def _index(state: State) -> str | None:
     run = run_id()
     return state.uri_of(state.run_key(run, "index.html")) if run else None
@@ -177,7 +174,3 @@ def _read(artifact: Artifact) -> Decision:
             value=artifact.path,
             remedy="Give the output `decision` of decide unchanged.",
         ) from None
-
-
-def _compact(time: str) -> str:
-    return time.replace("-", "").replace(":", "")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from headway.components._shared.artifacts import Artifact, Metrics, describe, show_metrics
 from headway.components._shared.audit import record_event
 from headway.components._shared.config import parse
-from headway.components._shared.decisions import OUTCOMES, Decision
+from headway.components._shared.decisions import Decision, severity
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State, dump_json
 from headway.components._shared.steps import decided, keep_report, step
@@ -58,7 +58,7 @@ def decide(
     keep_report(report.path)
     describe(decision, decision=told(result), outcome=result.outcome, model_digest=result.model_digest)
     fired = {f"signal_{name}": float(signal.fired) for name, signal in result.signals.items()}
-    show_metrics(metrics, {"severity": float(OUTCOMES.index(result.outcome)), **fired})
+    show_metrics(metrics, {"severity": float(severity(result.outcome)), **fired})
     decided(told(result), outcome=result.outcome, rule=result.rule)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from headway.components._shared.decisions import OUTCOMES, Decision, Fired, Incident, Outcome, Signal
+from headway.components._shared.decisions import Decision, Fired, Incident, Outcome, Signal, severity
 from headway.components._shared.reports.formats import counted
 from headway.components._shared.times import format_time, parse_duration, parse_time
 from headway.components.monitoring.config import BusinessHours, Policy, Rule
@@ -37,7 +37,7 @@ def conclude(window: WindowResult, signals: Mapping[str, Signal], past: Past, po
     same_model = [each for each in past.windows if each.model_digest == window.model_digest]
     fired = [found for rule in policy.rules if (found := _fire(rule, head, same_model))]
     # The first of the most severe ones, in the order of the policy.
-    deciding = max(fired, key=lambda each: _severity(each.outcome), default=None)
+    deciding = max(fired, key=lambda each: severity(each.outcome), default=None)
     outcome: Outcome = deciding.outcome if deciding else "ok"
     held_back = _held_back(head, past.decisions, policy) if outcome == "retrain" else None
     outcome = "alert" if held_back else outcome
@@ -56,10 +56,6 @@ def conclude(window: WindowResult, signals: Mapping[str, Signal], past: Past, po
             "missing": tuple(gaps(same_model[1 - looked_at :] if looked_at > 1 else (), window.start)),
         }
     )
-
-
-def _severity(outcome: Outcome) -> int:
-    return OUTCOMES.index(outcome)
 
 
 def _fire(rule: Rule, now: Decision, before: Sequence[Decision]) -> Fired | None:
@@ -122,7 +118,7 @@ def _next_hour(time: datetime, hours: BusinessHours) -> datetime:
 
 def _incident(now: Decision, outcome: Outcome, past: Past) -> Incident | None:
     """The incident that this window belongs to: its own judged earlier, that of the window before, or a new one."""
-    if _severity(outcome) < _severity("alert"):
+    if severity(outcome) < severity("alert"):
         return None
     own = [each for each in past.decisions if (each.start, each.end) == (now.start, now.end) and each.incident]
     before = past.windows[-1].incident if past.windows else None
@@ -130,9 +126,9 @@ def _incident(now: Decision, outcome: Outcome, past: Past) -> Incident | None:
     if known is None:
         return Incident(id=now.start, windows=1, worsened=True)
     members = [each for each in past.decisions if each.incident and each.incident.id == known.id]
-    worst = max(_severity(each.outcome) for each in members)
+    worst = max(severity(each.outcome) for each in members)
     windows = len({each.start for each in members} | {now.start})
-    return Incident(id=known.id, windows=windows, worsened=_severity(outcome) > worst)
+    return Incident(id=known.id, windows=windows, worsened=severity(outcome) > worst)
 
 
 def _recovered(incident: Incident | None, past: Past) -> str | None:

@@ -25,7 +25,7 @@ from headway.components._shared.reports.formats import counted
 from headway.components._shared.state import State, checked_model_name, dump_json
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components._shared.storage.folders import whole_folder
-from headway.components._shared.times import format_time, parse_time
+from headway.components._shared.times import format_time, in_a_name, parse_time
 from headway.components.monitoring.window.labels import LABEL_TIME, Labels, read_labels
 from headway.components.monitoring.window.log import Log, require_rows
 from headway.components.monitoring.window.report import write_report
@@ -203,7 +203,7 @@ def _is_released(state: State, model_name: str, digest: str) -> bool:
 
 def _beside_the_first(state: State, result: WindowResult) -> WindowResult:
     """Keeps what was found when this window was first collected, and says what is another now."""
-    times = "_".join(_compact(t) for t in (result.start, result.end, result.label_cutoff) if t)
+    times = "_".join(in_a_name(t) for t in (result.start, result.end, result.label_cutoff) if t)
     key = state.history_key(result.model_name, f"windows/{result.model_digest[:12]}_{times}.json")
     if state.storage.create(key, dump_json(result.model_dump(mode="json"))):
         return result
@@ -222,7 +222,3 @@ def _differences(first: WindowResult, now: WindowResult) -> Iterator[tuple[str, 
     }
     different = {name: pair for name, pair in counts.items() if pair[0] != pair[1]}
     yield from (different or {"values": (first.rows, now.rows)}).items()
-
-
-def _compact(time: str) -> str:
-    return time.replace("-", "").replace(":", "")
