@@ -31,10 +31,12 @@ class Prometheus:
 
     Attributes:
         address: Where it answers.
+        always: What it scrapes beside all that it is told to.
     """
 
     def __init__(self, folder: Path, port: int) -> None:
         self._targets = folder / "targets.json"
+        self.always: tuple[str, ...] = ()
         self.address = f"http://127.0.0.1:{port}"
         self.scrape()
 
@@ -48,7 +50,7 @@ class Prometheus:
         """Tells it what there is to scrape, as service discovery does: addresses and the labels of each."""
         told = [
             {"targets": [address.removeprefix("http://")], "labels": dict(labels)}
-            for address, labels in targets.items()
+            for address, labels in (*targets.items(), *((address, {}) for address in self.always))
         ]
         aside = self._targets.with_suffix(".aside")
         aside.write_text(json.dumps(told))

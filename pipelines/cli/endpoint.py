@@ -73,7 +73,7 @@ def _place(home: Path, state: str | None, params: Path | None) -> Iterator[Place
     with tempfile.TemporaryDirectory(prefix="headway-endpoint-") as scratch:
         given = read_parameters(params, Path(scratch) / "staged").parameters if params else {}
         arguments = {
-            "engine": given.get("serving_engine", "local"),
+            "engine": given.get("serving_engine", "auto" if params else "local"),
             "serving": given.get("serving", {}),
             "state_uri": state or given.get("state_uri") or str(home / "state"),
             "tracking_uri": given.get("tracking_uri", "auto"),

@@ -159,29 +159,28 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: train_sample(folder / name, depth=depth) for name, depth in (("first", 3), ("second", 2))}
 
 
-@pytest.fixture(scope="module")
-def module_home(
+@pytest.fixture
+def endpoint(
     request: pytest.FixtureRequest,
     cluster: Kube,
     kserve: str,
     models: dict[str, Path],
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Home]:
-    """An endpoint that the tests of a module share, on KServe 0.21 if they do not ask for another one."""
-    with new_home(cluster, kserve, models, tmp_path_factory.mktemp("home"), getattr(request, "param", "0.21")) as home:
-        home.register()
+    """An endpoint without a model and without a past, on KServe 0.21 if the test's class does not play another one."""
+    with new_home(cluster, kserve, models, tmp_path, getattr(request.cls, "plays", "0.21")) as home:
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(cluster, home.place.namespace, tmp_path)))
         yield home
 
 
 @pytest.fixture
-def home(module_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    """It has one of its models; whatever a test does to it, nothing may be left half done."""
-    place = module_home.place
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(place.kube, place.namespace, tmp_path)))
-    module_home.begin(tmp_path)
-    yield module_home
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(place.kube, place.namespace, tmp_path)))
-    module_home.settled()
+def home(endpoint: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """An endpoint with one of its models; whatever a test does to it, nothing may be left half done."""
+    endpoint.begin()
+    yield endpoint
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(endpoint.place.kube, endpoint.place.namespace, tmp_path)))
+    endpoint.settled()
 
 
 def _no_cluster() -> str | None:

@@ -31,12 +31,35 @@ def kubeconfig_for(kube: Kube, namespace: str, folder: Path, account: str | None
     return file
 
 
+def roles_of(file: Path) -> list[dict[str, Any]]:
+    """The roles of a role.yaml: what always is needed, and what some settings need."""
+    return list(yaml.safe_load_all(file.read_text()))
+
+
 def bind_role(
-    kube: Kube, namespace: str, account: str, *, without: tuple[str, ...] | None = None, file: Path = ROLE
+    kube: Kube,
+    namespace: str,
+    account: str,
+    *,
+    without: tuple[str, ...] | None = None,
+    more: str | None = None,
+    file: Path = ROLE,
 ) -> None:
-    """A service account with the rights of a role.yaml, or all but one (verb, resource, perhaps its group)."""
+    """A service account with the rights of a role.yaml.
+
+    Args:
+        kube: The cluster.
+        namespace: Where.
+        account: Its name.
+        without: A right that it has not: verb, resource, perhaps its group.
+        more: What the name of one of the file's further roles ends with.
+        file: The role.yaml.
+    """
     kube.apply(namespace, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}})
-    role = yaml.safe_load(file.read_text())
+    role, *further = roles_of(file)
+    if more is not None:
+        (chosen,) = (each for each in further if each["metadata"]["name"].endswith(f"-{more}"))
+        role["rules"] += chosen["rules"]
     if without is not None:
         role["rules"] = [
             {

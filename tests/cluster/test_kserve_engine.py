@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import urllib.request
 from collections import Counter
 
+import polars as pl
 import pytest
 
+from headway.components._shared.artifacts import read_manifest
 from headway.components._shared.endpoints.inference import DIGEST_HEADER
 from headway.components._shared.errors import HeadwayError
+from headway.components.deployment.golden import Golden
+from headway.components.deployment.kserve.routes import until
 from tests.cluster.katib import environment, kubeconfig_for
 from tests.cluster.kserve_releases import NAME, WAYS, Place, on_each_way, prepare
 from tests.cluster.load import steady_load
 from tests.cluster.s3 import BUCKET
-from tests.deployment_samples import train_sample
+from tests.deployment_samples import flights, train_sample
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -290,3 +296,29 @@ def test_a_lease_whose_holder_has_died_is_taken_over(place):
         with pytest.raises(HeadwayError) as error:
             engine.note(None)
         assert error.value.code == "endpoint.busy"
+
+
+@pytest.mark.parametrize("place", ["0.21"], indirect=True)
+def test_what_callers_asked_is_in_the_log_of_the_bucket_once_the_pod_has_ended(place, models, s3):
+    told = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "log"}, "stringData": environment(s3)}
+    place.kube.apply(place.namespace, told)
+    release = place.release(models[0])
+    engine = place.engine({"log": {"flush_s": 3600}}, log_secret="log")  # so late that only the end of the pod is left
+    with engine.deploying():
+        engine.promote(engine.start(release))
+    rows = flights(20)
+    body = Golden(rows.with_columns(prediction=rows["late"]), read_manifest(models[0])).request()
+    address = f"{place.gateway}/v2/models/{NAME}/infer"
+    for number in range(3):
+        headers = {**place.headers, "content-type": "application/json", "x-request-id": f"ours-{number}"}
+        urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=20).read()
+    engine.remove()
+    where = {"Bucket": BUCKET, "Prefix": f"{place.namespace}/logs/{NAME}/"}
+    assert until(lambda: "Contents" in s3.client.list_objects_v2(**where), 60)
+    files = [file["Key"] for file in s3.client.list_objects_v2(**where)["Contents"]]
+    assert all("/date=" in file and "/hour=" in file for file in files), files
+    read = [pl.read_parquet(io.BytesIO(s3.client.get_object(Bucket=BUCKET, Key=file)["Body"].read())) for file in files]
+    log = pl.concat(read)
+    assert Counter(log["_request"]) == {f"ours-{number}": len(rows) for number in range(3)}
+    assert set(log["_model"]) == {release.model_digest}
+    assert Counter(log["distance"]) == Counter(3 * rows["distance"].to_list())

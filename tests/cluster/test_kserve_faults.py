@@ -34,9 +34,9 @@ WIDE = {"latency_ratio": 100, "predictions": 0.5, "min_requests": 20, "max_reque
 CONTAINER = "kserve-container"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def pods_end_sooner_than_the_gateway_follows(module_home: Home) -> None:
-    module_home.drain_s = 1
+@pytest.fixture(autouse=True)
+def pods_end_sooner_than_the_gateway_follows(endpoint: Home) -> None:
+    endpoint.drain_s = 1
 
 
 @contextmanager

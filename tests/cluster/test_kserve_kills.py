@@ -20,9 +20,9 @@ from tests.deployment_samples import Delivery
 pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def pods_end_sooner_than_the_gateway_follows(module_home: Home) -> None:
-    module_home.drain_s = 1
+@pytest.fixture(autouse=True)
+def pods_end_sooner_than_the_gateway_follows(endpoint: Home) -> None:
+    endpoint.drain_s = 1
 
 
 def written(asked: Asked) -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from headway.components.deployment.golden import Golden
 from headway.components.deployment.record import Deployment
 from tests.cluster.kserve_home import Home
 from tests.deployment_samples import Delivery, Load, flights
-from tests.prometheus import Prometheus, needs_prometheus, prometheus
+from tests.prometheus import Application, Prometheus, needs_prometheus, prometheus
 from tests.rollout_cases import failed
 
 pytestmark = [pytest.mark.timeout(900), needs_prometheus]
@@ -88,3 +89,31 @@ def test_a_candidate_that_refuses_what_callers_send_is_found_out_and_rolled_back
     assert "(analysis at 50 %). errors: +" in error.message
     assert set(load.failures) == {"413"}
     assert set(load.digests[-5:]) == {first.digest}
+
+
+def test_an_ab_test_gives_the_traffic_to_what_sells_better(home: Home, server: Prometheus) -> None:
+    first = home.delivery(home.first)
+    metric = {"kind": "share", "name": "sold", "limit": 0, "min_effect": 0.05}
+    metric |= {"successes": 'offers_total{model="$model_digest",sold="yes"}'}
+    metric |= {"total": 'offers_total{model="$model_digest"}'}
+    asked = {"address": server.address, "interval": "0.5s", "query_offset": "0.5s", "metrics": [metric]}
+    test = {"prometheus": asked, "max_duration": "3m", "min_requests": 50}
+    second = home.delivery(home.second, {"set_weight": 50}, {"analysis": test}, strategy="ab")
+    with callers(first, first.deploy()) as load, Application() as application:
+        application.count(lambda _: offers(load.digests, {first.digest: 0.2, second.digest: 0.8}))
+        server.always = (application.address,)
+        after = second.deploy()
+    assert load.failures == []
+    assert after.outcome == "deployed"
+    check = next(check for check in after.checks if check.check == "analysis at 50 %: sold")
+    assert check.measured["low"] > 0
+    assert min(check.measured["requests"], check.measured["stable_requests"]) >= 50
+
+
+def offers(answered_by: Sequence[str], sold: dict[str, float]) -> str:
+    """What an application counts that reads in each answer which model it came from."""
+    counts = Counter(answered_by)
+    both = [(digest, counts[digest], int(counts[digest] * share)) for digest, share in sold.items()]
+    yes = [f'offers_total{{model="{digest}",sold="yes"}} {won}' for digest, _, won in both]
+    no = [f'offers_total{{model="{digest}",sold="no"}} {asked - won}' for digest, asked, won in both]
+    return "\n".join([*yes, *no, ""])

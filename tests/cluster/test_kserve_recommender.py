@@ -28,7 +28,8 @@ def closed(required: list[str], **properties: object) -> dict[str, object]:
 
 @pytest.fixture
 def client(cluster, namespace, tmp_path, monkeypatch):
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(cluster, namespace, tmp_path)))
+    bind_role(cluster, namespace, "deployer", more="recommender", file=ROLE)
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(cluster, namespace, tmp_path, "deployer")))
     return Cluster()
 
 

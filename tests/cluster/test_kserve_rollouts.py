@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-
 import pytest
 
 from headway.components.deployment.record import Deployment
-from tests.cluster.katib import kubeconfig_for
-from tests.cluster.kserve_home import Home, new_home
-from tests.cluster.kube import Kube
+from tests.cluster.kserve_home import Home
 from tests.deployment_samples import Delivery, Load
 from tests.operation_cases import OperationCases
-from tests.rollout_cases import RolloutCases, body_of
+from tests.rollout_cases import RolloutCases, body_of, failed, plan
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -21,31 +16,13 @@ pytestmark = pytest.mark.timeout(900)
 class TestEndpointsOfACluster(RolloutCases, OperationCases):
     """The cases of every engine, each on an endpoint that has no model and no past yet."""
 
-    plays = "0.21"
+    @pytest.fixture
+    def first(self, endpoint: Home) -> Delivery:
+        return endpoint.delivery(endpoint.first)
 
     @pytest.fixture
-    def home(
-        self,
-        cluster: Kube,
-        kserve: str,
-        models: Mapping[str, Path],
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> Iterator[Home]:
-        with new_home(cluster, kserve, models, tmp_path, self.plays) as made:
-            monkeypatch.setenv("KUBECONFIG", str(kubeconfig_for(cluster, made.place.namespace, tmp_path)))
-            made.register()
-            made.folder = tmp_path / "test"
-            made.first, made.second = made.models
-            yield made
-
-    @pytest.fixture
-    def first(self, home: Home) -> Delivery:
-        return home.delivery(home.first)
-
-    @pytest.fixture
-    def second(self, home: Home) -> Delivery:
-        return home.delivery(home.second)
+    def second(self, endpoint: Home) -> Delivery:
+        return endpoint.delivery(endpoint.second)
 
     def load(self, deployment: Deployment) -> Load:
         assert deployment.endpoint
@@ -61,3 +38,15 @@ class TestEndpointsWithTwoServices(TestEndpointsOfACluster):
     def load(self, deployment: Deployment) -> Load:
         assert deployment.endpoint
         return Load(deployment.endpoint, body_of(deployment), pause_s=0.1, kept=False)
+
+    def test_an_analysis_of_real_traffic_that_cannot_be_split_is_refused_before_there_is_a_candidate(
+        self, first: Delivery, second: Delivery, endpoint: Home
+    ) -> None:
+        first.deploy()
+        counted = {"prometheus": {"address": "http://prometheus.monitoring:9090"}}
+        plan(second, {"set_weight": 10}, {"analysis": counted})
+        error = failed(second)
+        assert error.code == "deployment.cannot_split"
+        assert "without prometheus" in error.remedy
+        assert "start the candidate" not in (second.folder / "report.html").read_text()
+        endpoint.settled(first)

@@ -100,6 +100,8 @@ class Rollout:
                 else "this model has the traffic already"
             )
             return
+        if stable:
+            self._steps.look_ahead()
         self._course.note(stable_digest=stable.model_digest if stable else None)
         candidate = self._course.beside = self._start()
         try:

@@ -35,6 +35,24 @@ class Steps:
         self.course = course
         self.golden = golden
         self.requests = requests
+        self._unsplit: str | None = None
+
+    def look_ahead(self) -> None:
+        """Finds out, before there is a candidate, whether the traffic can be split as the plan needs it.
+
+        Raises:
+            HeadwayError: `deployment.cannot_split`: an analysis of real traffic would see none of the candidate's.
+        """
+        steps = self.course.plan.steps
+        self._unsplit = self.course.engine.cannot_split() if any(step.set_weight for step in steps) else None
+        if self._unsplit and any(step.analysis and step.analysis.prometheus for step in steps):
+            raise HeadwayError(
+                "deployment.cannot_split",
+                "An analysis with prometheus needs traffic on both versions, and here it cannot be split: "
+                f"{self._unsplit}.",
+                value=self.course.engine.name,
+                remedy="Use an analysis without prometheus here, and another strategy than ab.",
+            )
 
     def verify(self, candidate: Deployed) -> None:
         """Every check, straight at the candidate.
@@ -88,23 +106,15 @@ class Steps:
         """The steps of the plan that are not done yet, and then all the traffic."""
         if self.course.progress.weight:
             self._shift(candidate, self.course.progress.weight)
-        unsplit = self.course.engine.cannot_split() if any(step.set_weight for step in self.course.plan.steps) else None
-        if unsplit and any(step.analysis and step.analysis.prometheus for step in self.course.plan.steps):
-            raise HeadwayError(
-                "deployment.cannot_split",
-                f"An analysis with prometheus needs traffic on both versions, and here it cannot be split: {unsplit}.",
-                value=self.course.engine.name,
-                remedy="Use an analysis without prometheus here, and another strategy than ab.",
-            )
         for number, step in enumerate(self.course.plan.steps):
             if number < self.course.progress.step:
                 continue
             self.course.require_time()
             if number > self.course.progress.step:
                 self.course.note(step=number, step_begun=format_time(now()))
-            if step.set_weight is not None and unsplit:
+            if step.set_weight is not None and self._unsplit:
                 with self.course.timeline.phase(str(step)) as note:
-                    note.append(f"left out: {unsplit}")
+                    note.append(f"left out: {self._unsplit}")
             elif step.set_weight is not None:
                 self._shift(candidate, step.set_weight)
             elif step.pause:
