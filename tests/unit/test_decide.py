@@ -13,7 +13,7 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State
 from headway.components.monitoring.config import Policy, Rule
 from headway.components.monitoring.decision.decide import decide
-from headway.components.monitoring.decision.history import keep, look_back
+from headway.components.monitoring.decision.history import History
 from headway.components.monitoring.decision.rules import conclude
 from headway.components.monitoring.decision.signals import signals_of
 from headway.components.monitoring.drift.columns import ColumnResult, Finding
@@ -49,8 +49,9 @@ class Course:
 
     def judge(self, number, *fired, **changes):
         found = window(number, **changes)
-        past = look_back(self.state, "flights", found.start, found.label_cutoff or found.end)
-        return keep(self.state, conclude(found, signals(*fired), past, self.policy))
+        history = History(self.state, "flights")
+        past = history.past(found.start, found.label_cutoff or found.end)
+        return history.keep(conclude(found, signals(*fired), past, self.policy))
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_retraining_waits_for_business_hours_and_an_alert_does_not(state):
     weekend = Course(state, business_hours=hours, cooldown="1d")
     assert weekend.judge(4, "worse").act_from == "2026-03-09T08:00:00Z", "from Saturday to Monday"
     summer = window(30, label_cutoff="2026-04-01T09:30:00Z")
-    past = look_back(state, "flights", summer.start, summer.label_cutoff)
+    past = History(state, "flights").past(summer.start, summer.label_cutoff)
     rule = Rule(name="now", when=("worse",), outcome="retrain")
     open_now = conclude(
         summer, signals("worse"), past, Policy(rules=(rule,), business_hours=hours, budget={"retrainings": 9})

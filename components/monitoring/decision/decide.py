@@ -16,7 +16,7 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State, dump_json
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components.monitoring.config import Policy
-from headway.components.monitoring.decision.history import keep, look_back
+from headway.components.monitoring.decision.history import History
 from headway.components.monitoring.decision.report import write_report
 from headway.components.monitoring.decision.rules import conclude
 from headway.components.monitoring.decision.signals import signals_of
@@ -47,8 +47,9 @@ def decide(
     _require_one_window(found, drifted, performed)
 
     signals = signals_of(found, drifted, performed, settings)
-    past = look_back(state, found.model_name, found.start, found.label_cutoff or found.end)
-    result = keep(state, conclude(found, signals, past, settings))
+    history = History(state, found.model_name)
+    past = history.past(found.start, found.label_cutoff or found.end)
+    result = history.keep(conclude(found, signals, past, settings))
     if result.outcome != "ok":
         _audit(state, result)
 

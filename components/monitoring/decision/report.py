@@ -79,7 +79,7 @@ def _mark(fired: bool) -> Cell:
 
 
 def _over_time(decision: Decision, past: Past) -> list[Block]:
-    windows = [*past.windows, decision][-_SHOWN:]
+    windows = [*past.windows(_SHOWN - 1), decision]
     names = [name for name in _WORDS if any(name in each.signals for each in windows)]
     midnight = all(each.start.endswith("T00:00:00Z") for each in windows)
     at = {each.start: each.start[: 10 if midnight else 16].replace("T", " ") for each in windows}

@@ -32,17 +32,16 @@ def conclude(window: WindowResult, signals: Mapping[str, Signal], past: Past, po
         outcome="ok",
         reason="no rule fired",
         signals=dict(signals),
-        damaged=past.damaged,
     )
-    same_model = [each for each in past.windows if each.model_digest == window.model_digest]
+    looked_at = max((rule.of_last for rule in policy.rules), default=1)
+    same_model = past.windows(looked_at - 1, window.model_digest)
     fired = [found for rule in policy.rules if (found := _fire(rule, head, same_model))]
     # The first of the most severe ones, in the order of the policy.
     deciding = max(fired, key=lambda each: severity(each.outcome), default=None)
     outcome: Outcome = deciding.outcome if deciding else "ok"
-    held_back = _held_back(head, past.decisions, policy) if outcome == "retrain" else None
+    held_back = _held_back(head, past, policy) if outcome == "retrain" else None
     outcome = "alert" if held_back else outcome
     incident = _incident(head, outcome, past)
-    looked_at = max((rule.of_last for rule in policy.rules), default=1)
     return head.model_copy(
         update={
             "outcome": outcome,
@@ -53,7 +52,8 @@ def conclude(window: WindowResult, signals: Mapping[str, Signal], past: Past, po
             "act_from": _act_from(outcome, head, policy),
             "incident": incident,
             "recovered": _recovered(incident, past),
-            "missing": tuple(gaps(same_model[1 - looked_at :] if looked_at > 1 else (), window.start)),
+            "missing": tuple(gaps(same_model, window.start)),
+            "damaged": past.damaged,
         }
     )
 
@@ -71,9 +71,11 @@ def _has(decision: Decision, name: str) -> bool:
     return name in decision.signals and decision.signals[name].fired
 
 
-def _held_back(now: Decision, decisions: Sequence[Decision], policy: Policy) -> str | None:
+def _held_back(now: Decision, past: Past, policy: Policy) -> str | None:
     """Why there is no retraining after those that there were."""
     time = parse_time(now.time)
+    longest = max(parse_duration(policy.cooldown), parse_duration(policy.budget.per))
+    decisions = past.judged_since(format_time(time - longest))
     began = [parse_time(each.time) for each in decisions if each.outcome == "retrain"]
     recent = [each for each in began if each > time - parse_duration(policy.cooldown)]
     if recent:
@@ -120,17 +122,21 @@ def _incident(now: Decision, outcome: Outcome, past: Past) -> Incident | None:
     """The incident that this window belongs to: its own judged earlier, that of the window before, or a new one."""
     if severity(outcome) < severity("alert"):
         return None
-    own = [each for each in past.decisions if (each.start, each.end) == (now.start, now.end) and each.incident]
-    before = past.windows[-1].incident if past.windows else None
+    own = [each for each in past.of_window(now.start, now.end) if each.incident]
+    before = _incident_before(past)
     known = own[-1].incident if own else before
     if known is None:
         return Incident(id=now.start, windows=1, worsened=True)
-    members = [each for each in past.decisions if each.incident and each.incident.id == known.id]
+    members = past.of_incident(known.id)
     worst = max(severity(each.outcome) for each in members)
     windows = len({each.start for each in members} | {now.start})
     return Incident(id=known.id, windows=windows, worsened=severity(outcome) > worst)
 
 
 def _recovered(incident: Incident | None, past: Past) -> str | None:
-    before = past.windows[-1].incident if past.windows else None
+    before = _incident_before(past)
     return before.id if before and incident is None else None
+
+
+def _incident_before(past: Past) -> Incident | None:
+    return next((each.incident for each in past.windows(1)), None)
