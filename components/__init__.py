@@ -24,6 +24,7 @@ ROOMS = {
     "detect_drift": "monitoring",
     "measure_performance": "monitoring",
     "decide": "monitoring",
+    "monitor_models": "monitoring",
     "send_alert": "alerting",
     "notify": "alerting",
 }

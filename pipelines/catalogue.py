@@ -7,7 +7,7 @@ from typing import Any
 
 from headway.components._shared.errors import HeadwayError
 
-PIPELINES = ("training", "delivery", "rollout_keeper")
+PIPELINES = ("training", "delivery", "rollout_keeper", "monitoring")
 
 
 def load_pipeline(name: str) -> Any:

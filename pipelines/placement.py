@@ -47,16 +47,20 @@ STEPS: dict[str, tuple[Size, bool]] = {
     "undeploy_model": (ROLLOUT, False),
     "deployment_status": (SMALL, False),
     "finish_rollout": (ROLLOUT, False),
+    "monitor_models": (DATA, False),
+    "send_alert": (SMALL, False),
     "notify": (SMALL, False),
 }
 
 # Secrets that a cluster may have: name, and key to variable. Without them nothing is signed, checked or sent.
 _VERIFY = ("headway-verify", {"keys": "HEADWAY_VERIFY_KEYS"})
+_ALERTS = ("headway-alerts", {name: f"HEADWAY_ALERT_{name.upper()}" for name in ("webhook", "chat", "mail", "pager")})
 SECRETS: dict[str, tuple[str, dict[str, str]]] = {
     "evaluate_model": ("headway-signing", {"key": "HEADWAY_SIGNING_KEY"}),
     "register_model": _VERIFY,
     "deploy_model": _VERIFY,
-    "notify": ("headway-alerts", {"webhook": "HEADWAY_ALERT_WEBHOOK"}),
+    "notify": _ALERTS,
+    "send_alert": _ALERTS,
 }
 
 

@@ -22,6 +22,7 @@ PUBLISHED = (
     "evaluation",
     "gates",
     "intended_use",
+    "monitoring",
     "performance",
     "policy",
     "roles",

@@ -103,6 +103,11 @@ class Decision(Config):
     damaged: tuple[str, ...] = ()
 
     @property
+    def worst(self) -> str | None:
+        """What the deciding rule found, or the first signal that fired; None where none did."""
+        return next((signal.told for signal in self.signals.values() if signal.fired), None)
+
+    @property
     def time(self) -> str:
         """When it could be made: labels were known until then, or else the window was over."""
         return self.label_cutoff or self.end
@@ -111,3 +116,56 @@ class Decision(Config):
     def key(self) -> str:
         """Its place in the history: window and label cutoff."""
         return "_".join(map(in_a_name, (self.start, self.end, self.time)))
+
+
+class Problem(Config):
+    """Why a model could not be judged.
+
+    Attributes:
+        code: Of the error.
+        message: What happened.
+        remedy: What to do.
+    """
+
+    code: str
+    message: str
+    remedy: str = ""
+
+
+class Watched(Config):
+    """How a model fares that is watched.
+
+    Attributes:
+        model_name: The endpoint.
+        model_digest: The model in service; None where that is not known.
+        judged: Windows that were judged in this run, in the order in which they could be judged.
+        latest: What was decided last, in this run or before; None where nothing ever was.
+        left: Windows that could have been judged and are left to the next run.
+        problem: Why judging ended; None where it did not.
+    """
+
+    model_name: str
+    model_digest: str | None = None
+    judged: tuple[Decision, ...] = ()
+    latest: Decision | None = None
+    left: int = 0
+    problem: Problem | None = None
+
+    @property
+    def since(self) -> str | None:
+        """Since when it is not well."""
+        return self.latest.incident.id if self.latest and self.latest.incident else None
+
+
+class Fleet(Config):
+    """What monitor_models found out; the content of its output `decisions`.
+
+    Attributes:
+        as_of: The time at which windows had to be over to be judged.
+        models: Each of them.
+    """
+
+    schema_version: Literal[1] = 1
+    kind: Literal["fleet"] = "fleet"
+    as_of: str
+    models: tuple[Watched, ...]

@@ -151,6 +151,35 @@ def fetch_release(release_uri: str, target: str | Path, *, manifest_sha256: str 
     return manifest
 
 
+def fetch_description(release_uri: str, target: str | Path, *, manifest_sha256: str | None = None) -> ModelManifest:
+    """Copies what tells about a released model, its manifest and its profile, and not what it predicts with.
+
+    Args:
+        release_uri: The release.
+        target: A folder, made if it is not there.
+        manifest_sha256: What the registry says about it; None trusts the release's own marker.
+
+    Raises:
+        HeadwayError: `release.missing`, or `release.changed` when one of the two is gone or differs.
+    """
+    storage, folder = open_storage(release_uri), Path(target)
+    expected = _expected(release_uri, manifest_sha256)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        storage.download(_OWNER, folder / MANIFEST)
+        _check_manifest(release_uri, folder, expected)
+        manifest = read_manifest(folder)
+        if name := manifest.reference_profile:
+            storage.download(f"model/{name}", folder / name)
+            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != manifest.files[name]:
+                raise changed_release(release_uri, f"Its {name} differs.")
+    except HeadwayError as error:
+        if error.code == "storage.not_found":
+            raise changed_release(release_uri, "One of its files is gone.") from error
+        raise
+    return manifest
+
+
 def check_release(release_uri: str, *, manifest_sha256: str | None = None) -> Path:
     """Checks a release in a local folder and gives its model folder, without a copy; raises as `fetch_release`."""
     expected = _expected(release_uri, manifest_sha256)

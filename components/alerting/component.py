@@ -47,7 +47,7 @@ def send_alert(
     again; one that cannot be reached is an error in the log, does not fail the run, and is told by the next one.
 
     Args:
-        decision: The `decision` of decide.
+        decision: The `decision` of decide, or the `decisions` of monitor_models.
         channels: Name to channel, see the JSON Schema `Channels`: `url_env` (the environment variable with its address
             as Apprise writes it), `from_outcome` (the least that it is told of, by default alert), `recovery` (true),
             `attempts` (3).

@@ -212,3 +212,61 @@ def decide(
         performance=performance,
         state_uri=state_uri,
     )
+
+
+@component(image="tabular")
+def monitor_models(
+    decisions: Output[Artifact],
+    metrics: Output[Metrics],
+    report: Output[HTML],
+    models: dict[str, Any],
+    state_uri: str,
+    monitoring: dict[str, Any] = {},
+    start: Optional[str] = None,
+    end: Optional[str] = None,
+    as_of: Optional[str] = None,
+    environment: str = "dev",
+    tracking_uri: str = "auto",
+    seed: int = 0,
+) -> None:
+    """Judges every window of every model that is over and was not judged yet: collects, compares, measures, decides.
+
+    In one pod, for one model or a hundred. Which windows are due follows from the history, so a schedule that was
+    missed is caught up with and nothing is judged twice. A model that cannot be judged is told, and does not keep the
+    others from it; the step fails where that is so of all of them.
+
+    Args:
+        models: Name of the endpoint to what holds for it alone, laid over `monitoring`: `{"flights": {}, "returns":
+            {"windows": {"every": "1h"}}}`.
+        state_uri: Folder or `gs://` or `s3://` prefix with releases, logs and history.
+        monitoring: What holds for all, see the JSON Schema `Monitoring`: `windows` (`every` 1d, `grace` 10m, `since`,
+            `at_most` 100), `labels` (`uris`, `columns`, `after`; or none), `log_uri`, `drift`, `performance`, `policy`.
+        start: Start of a single window, inclusive, UTC, instead of those that are due; needs `end`.
+        end: End of that window, exclusive, UTC.
+        as_of: The time at which windows must be over, UTC; by default now. For a schedule's own time, and to catch up.
+        environment: dev, staging or prod; whose champion is judged.
+        tracking_uri: MLflow server; auto takes MLFLOW_TRACKING_URI, or SQLite beside a local state folder.
+        seed: Of the classifier and the draws of estimates.
+
+    Returns:
+        decisions: JSON: for each model the decisions of this run, the last one, and why judging ended, if it did.
+        metrics: Models, windows, open incidents, models that could not be judged, the worst severity.
+        report: Every model with its state, since when, and its worst signal; of few or ill ones signals, measures and
+            drifting columns over time.
+    """
+    from headway.components.monitoring.fleet.monitor import monitor_models as run
+
+    run(
+        decisions,
+        metrics,
+        report,
+        models=models,
+        monitoring=monitoring,
+        start=start,
+        end=end,
+        as_of=as_of,
+        environment=environment,
+        tracking_uri=tracking_uri,
+        seed=seed,
+        state_uri=state_uri,
+    )

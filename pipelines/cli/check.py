@@ -34,6 +34,7 @@ MODELS = {
     "drift": ("monitoring", "Drift"),
     "performance": ("monitoring", "Performance"),
     "policy": ("monitoring", "Policy"),
+    "monitoring": ("monitoring", "Monitoring"),
 }
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "String": str,
@@ -127,6 +128,11 @@ def _parsed(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[HeadwayError
         model = Schema if name == "contract" and "columns" in given[name] else model_of(name)
         try:
             models[name] = parse(model, given[name], parameter=name)
+        except HeadwayError as error:
+            faults.append(error)
+    if "monitoring" in models and "models" in given:
+        try:
+            import_module("headway.components.monitoring.config").settings_of(given["models"], given["monitoring"])
         except HeadwayError as error:
             faults.append(error)
     return models, faults

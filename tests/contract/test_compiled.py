@@ -98,7 +98,7 @@ def test_every_acting_step_takes_a_verdict_of_the_same_model(pipeline):
             registered = task if verb == "register_model" else tasks[source(task, "registration")[0]]
             assert source(registered, "verdict") == (judge, "verdict")
             assert source(registered, "model") == source(tasks[judge], "model")
-    assert acting == {"training": 1, "delivery": 2, "rollout_keeper": 0}[pipeline]
+    assert acting == {"training": 1, "delivery": 2, "rollout_keeper": 0, "monitoring": 0}[pipeline]
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
@@ -133,3 +133,8 @@ def test_training_has_at_most_seven_steps_on_its_critical_path_and_no_branch():
 
     assert max(depth(name) for name in dag["tasks"]) <= 7
     assert not [n for n, t in dag["tasks"].items() if t.get("triggerPolicy", {}).get("condition")]
+
+
+def test_watching_a_hundred_models_takes_no_more_than_three_pods_a_run():
+    (spec, *_) = yaml.safe_load_all((COMPILED / "pipelines" / "monitoring.yaml").read_text())
+    assert len(spec["deploymentSpec"]["executors"]) <= 3

@@ -16,7 +16,7 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State, dump_json
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components.monitoring.config import Policy
-from headway.components.monitoring.decision.history import History
+from headway.components.monitoring.decision.history import History, Past
 from headway.components.monitoring.decision.report import write_report
 from headway.components.monitoring.decision.rules import conclude
 from headway.components.monitoring.decision.signals import signals_of
@@ -46,12 +46,8 @@ def decide(
     performed = _read(performance, PerformanceResult, "performance", "measure_performance") if performance else None
     _require_one_window(found, drifted, performed)
 
-    signals = signals_of(found, drifted, performed, settings)
     history = History(state, found.model_name)
-    past = history.past(found.start, found.label_cutoff or found.end)
-    result = history.keep(conclude(found, signals, past, settings))
-    if result.outcome != "ok":
-        _audit(state, result)
+    result, past = decide_on(found, drifted, performed, settings, history, state)
 
     Path(decision.path).parent.mkdir(parents=True, exist_ok=True)
     Path(decision.path).write_bytes(dump_json(result.model_dump(mode="json")))
@@ -61,6 +57,27 @@ def decide(
     fired = {f"signal_{name}": float(signal.fired) for name, signal in result.signals.items()}
     show_metrics(metrics, {"severity": float(severity(result.outcome)), **fired})
     decided(told(result), outcome=result.outcome, rule=result.rule)
+
+
+def decide_on(
+    window: WindowResult,
+    drift: DriftResult | None,
+    performance: PerformanceResult | None,
+    policy: Policy,
+    history: History,
+    state: State,
+) -> tuple[Decision, Past]:
+    """Judges a window, keeps the decision and, unless all is well, has it in the audit trail; gives the past too.
+
+    Raises:
+        HeadwayError: `history.damaged`.
+    """
+    signals = signals_of(window, drift, performance, policy)
+    past = history.past(window.start, window.label_cutoff or window.end)
+    result = history.keep(conclude(window, signals, past, policy))
+    if result.outcome != "ok":
+        _audit(state, result)
+    return result, past
 
 
 def told(decision: Decision) -> str:

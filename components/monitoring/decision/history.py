@@ -165,4 +165,7 @@ def gaps(windows: Sequence[Decision], start: str) -> list[str]:
 def _entry(key: str) -> Entry | None:
     """None for a file that is no entry."""
     parts = key.rpartition("/")[2].removesuffix(".json").split("_")
-    return Entry(*parts[1:], parts[0], key) if len(parts) == 4 else None
+    if len(parts) != len(("digest", "start", "end", "time")):
+        return None
+    digest, start, end, time = parts
+    return Entry(start, end, time, digest, key)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headway.components._shared.decisions import Decision
 from headway.components._shared.reports import Block, Cell, Page, Tone, Value, badge, figure, listing, mono, table, text
 from headway.components._shared.reports.charts import marks
 from headway.components._shared.reports.formats import counted
 from headway.components.monitoring.decision.history import Past
 
-_TONES: dict[str, Tone] = {"ok": "good", "watch": "neutral", "alert": "warn", "retrain": "bad", "roll_back": "bad"}
-_STATUS = {"ok": "All is well", "watch": "Watch", "alert": "Alert", "retrain": "Retrain", "roll_back": "Roll back"}
+TONES: dict[str, Tone] = {"ok": "good", "watch": "neutral", "alert": "warn", "retrain": "bad", "roll_back": "bad"}
+STATUS = {"ok": "All is well", "watch": "Watch", "alert": "Alert", "retrain": "Retrain", "roll_back": "Roll back"}
 _WORDS = {
     "data": "data feed",
+    "no_rows": "nobody asks",
     "few_labels": "few labels",
     "drift": "drift",
     "much_drift": "much drift",
@@ -35,8 +38,8 @@ def write_report(path: str, decision: Decision, past: Past) -> None:
     page = Page(
         "Monitoring",
         f"{decision.reason[0].upper()}{decision.reason[1:]}.",
-        tone=_TONES[outcome],
-        status=_STATUS[outcome],
+        tone=TONES[outcome],
+        status=STATUS[outcome],
         kind="decide",
         facts=_facts(decision),
     )
@@ -79,10 +82,16 @@ def _mark(fired: bool) -> Cell:
 
 
 def _over_time(decision: Decision, past: Past) -> list[Block]:
-    windows = [*past.windows(_SHOWN - 1), decision]
+    blocks = [signals_over_time([*past.windows(_SHOWN - 1), decision])]
+    remarks = [f"No window covers {span}." for span in decision.missing]
+    remarks += [f"An entry of the history cannot be read and counts as none: `{key}`." for key in decision.damaged]
+    return [*blocks, listing(remarks)] if remarks else blocks
+
+
+def signals_over_time(windows: Sequence[Decision]) -> Block:
+    """Which signals each window had, and what was decided, from the first to the last."""
     names = [name for name in _WORDS if any(name in each.signals for each in windows)]
-    midnight = all(each.start.endswith("T00:00:00Z") for each in windows)
-    at = {each.start: each.start[: 10 if midnight else 16].replace("T", " ") for each in windows}
+    at, latest = moments(windows), windows[-1]
     drawn = [
         (at[each.start], _WORDS[name], "fired" if each.signals[name].fired else "quiet")
         for each in windows
@@ -90,16 +99,17 @@ def _over_time(decision: Decision, past: Past) -> list[Block]:
         if name in each.signals
     ]
     drawn += [(at[each.start], "decision", each.outcome.replace("_", " ")) for each in windows]
-    blocks = [
-        figure(
-            marks(drawn),
-            f"Signals and decisions of the last {counted(len(windows), 'window')}",
-            f"Latest: {decision.outcome.replace('_', ' ')}; {decision.reason}.",
-        )
-    ]
-    remarks = [f"No window covers {span}." for span in decision.missing]
-    remarks += [f"An entry of the history cannot be read and counts as none: `{key}`." for key in decision.damaged]
-    return [*blocks, listing(remarks)] if remarks else blocks
+    return figure(
+        marks(drawn),
+        f"Signals and decisions of the last {counted(len(windows), 'window')}",
+        f"Latest: {latest.outcome.replace('_', ' ')}; {latest.reason}.",
+    )
+
+
+def moments(windows: Sequence[Decision]) -> dict[str, str]:
+    """Start of each window to how a figure writes it: as a day where all begin at midnight."""
+    midnight = all(each.start.endswith("T00:00:00Z") for each in windows)
+    return {each.start: each.start[: 10 if midnight else 16].replace("T", " ") for each in windows}
 
 
 def _fired(decision: Decision) -> Block:

@@ -21,7 +21,7 @@ def signals_of(
         performance: Of measure_performance.
         policy: Limits.
     """
-    found = {"data": _data(window, drift)}
+    found = {"data": _data(window, drift), "no_rows": Signal(fired=not window.rows, told=_rows(window))}
     if window.coverage is not None:
         share = window.coverage
         found["few_labels"] = Signal(
@@ -49,6 +49,11 @@ def _data(window: WindowResult, drift: DriftResult | None) -> Signal:
     ]
     told = "; ".join(filter(None, wrong))
     return Signal(fired=bool(told), told=told or "complete")
+
+
+def _rows(window: WindowResult) -> str:
+    refused = sum(window.refused.values())
+    return f"{counted(window.rows, 'row')}{f', {refused:,} refused requests' if refused else ''}"
 
 
 def _drift(drift: DriftResult, policy: Policy) -> dict[str, Signal]:

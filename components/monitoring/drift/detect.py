@@ -48,9 +48,8 @@ def detect_drift(
     settings = parse(Drift, drift, parameter="drift")
     known, manifest = _reference(reference.path)
     dataset = open_dataset(data.path)
-    now = profile_dataset(dataset, _schema(known, manifest, dataset))
     earlier = read_profile(before.path) if before is not None else None
-    result = judge(known, now, settings, manifest=manifest, before=earlier, seed=seed, fingerprint=dataset.fingerprint)
+    result, now = compare(known, dataset, settings, manifest=manifest, before=earlier, seed=seed)
 
     write_profile(now, profile.path)
     Path(findings.path).parent.mkdir(parents=True, exist_ok=True)
@@ -67,6 +66,21 @@ def detect_drift(
     }
     show_metrics(metrics, shown)
     decided(told(result), rows=result.rows, drifted_columns=len(result.drifted), drifted_share=result.drifted_share)
+
+
+def compare(
+    reference: Profile,
+    window: Dataset,
+    settings: Drift,
+    *,
+    manifest: ModelManifest | None = None,
+    before: Profile | None = None,
+    seed: int = 0,
+) -> tuple[DriftResult, Profile]:
+    """Profiles a window and holds it against the reference, as `judge` does; gives the window's profile too."""
+    now = profile_dataset(window, _schema(reference, manifest, window))
+    fingerprint = window.fingerprint
+    return judge(reference, now, settings, manifest=manifest, before=before, seed=seed, fingerprint=fingerprint), now
 
 
 def judge(

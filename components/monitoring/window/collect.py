@@ -55,7 +55,7 @@ def collect_window(
     span = _window(start, end)
     cutoff = parse_time(label_cutoff) if label_cutoff else None
     state = State(state_uri) if state_uri else None
-    log = Log(_place(log_uri, state, model_name), log_columns(manifest), manifest.model_digest, *span)
+    log = Log(log_place(log_uri, state, model_name), log_columns(manifest), manifest.model_digest, *span)
     known = read_labels(open_dataset(labels.path), manifest, cutoff) if labels is not None else None
 
     result = collect(log, manifest, window.path, model_name, known, state)
@@ -97,26 +97,42 @@ def collect(
             hourly[format_time(hour)] = (joined.height, joined.height - joined[manifest.target].null_count())
             write_shard(joined, aside / f"{hour:%Y-%m-%dT%H}.parquet", {"hour": format_time(hour)})
         require_rows(log.counted, sum(rows for rows, _ in hourly.values()), log.uri)
-    dataset, found = open_dataset(folder), log.counted
+    dataset = open_dataset(folder)
+    return _result(log, manifest, model_name, state).model_copy(
+        update={
+            "rows": dataset.rows,
+            "fingerprint": dataset.fingerprint,
+            "labelled": sum(labelled for _, labelled in hourly.values()),
+            "hourly": hourly,
+            "labels": join.counts(dataset) if labels else None,
+        }
+    )
+
+
+def empty_window(log: Log, manifest: ModelManifest, model_name: str, state: State | None) -> WindowResult:
+    """What there is to say of a window in which `collect` found no row of this model: what was there instead."""
+    return _result(log, manifest, model_name, state)
+
+
+def _result(log: Log, manifest: ModelManifest, model_name: str, state: State | None) -> WindowResult:
+    """What was counted in the log."""
+    found = log.counted
     others = sorted(found.other_models)
-    unknown = [digest for digest in others if state and not _is_released(state, model_name, digest)]
+    unknown = [digest for digest in others if state and not is_released(state, model_name, digest)]
     return WindowResult(
         model_name=checked_model_name(model_name),
         model_digest=manifest.model_digest,
         start=format_time(log.start),
         end=format_time(log.end),
-        rows=dataset.rows,
+        rows=0,
         requests=found.requests,
-        fingerprint=dataset.fingerprint,
-        labelled=sum(labelled for _, labelled in hourly.values()),
-        hourly=hourly,
+        fingerprint="",
         refused={str(status): count for status, count in sorted(found.refused.items())},
         other_models={digest[:12]: found.other_models[digest] for digest in others},
         unregistered=tuple(digest[:12] for digest in unknown),
         duplicates=found.duplicates,
         damaged=tuple(sorted(found.damaged)),
         foreign=tuple(sorted(found.foreign)),
-        labels=join.counts(dataset) if labels else None,
     )
 
 
@@ -185,7 +201,12 @@ def _window(start: str, end: str) -> tuple[datetime, datetime]:
     return first, last
 
 
-def _place(log_uri: str | None, state: State | None, model_name: str) -> str:
+def log_place(log_uri: str | None, state: State | None, model_name: str) -> str:
+    """Where an endpoint's log is.
+
+    Raises:
+        HeadwayError: `window.no_log`.
+    """
     if log_uri:
         return log_uri.rstrip("/")
     if state:
@@ -197,7 +218,8 @@ def _place(log_uri: str | None, state: State | None, model_name: str) -> str:
     )
 
 
-def _is_released(state: State, model_name: str, digest: str) -> bool:
+def is_released(state: State, model_name: str, digest: str) -> bool:
+    """Whether the state folder has a release of this model."""
     return has_release(state.uri_of(state.release_key(model_name, digest)))
 
 

@@ -80,5 +80,5 @@ class WindowResult(Config):
 
     @property
     def coverage(self) -> float | None:
-        """Share of the rows that have a label; None where no labels were given."""
-        return self.labelled / self.rows if self.labels else None
+        """Share of the rows that have a label; None where no labels were given, or there is no row."""
+        return self.labelled / self.rows if self.labels and self.rows else None
