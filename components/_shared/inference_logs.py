@@ -68,6 +68,11 @@ def logged_ids(ids: Iterable[object], column: Column | None) -> Sequence[str]:
     return text
 
 
+def day_folder(time: datetime) -> str:
+    """The folder of the hours of a day, such as `date=2013-07-01`."""
+    return f"date={time:%Y-%m-%d}"
+
+
 def hour_folder(time: datetime) -> str:
     """The folder of the rows of an hour, such as `date=2013-07-01/hour=06`."""
-    return f"date={time:%Y-%m-%d}/hour={time:%H}"
+    return f"{day_folder(time)}/hour={time:%H}"

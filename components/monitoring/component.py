@@ -188,8 +188,8 @@ def decide(
     Args:
         window: The `summary` of collect_window.
         policy: Rules and what holds them back, see the JSON Schema `Policy`: `rules` (each with `name`, `when`,
-            `at_least`, `of_last`, `outcome`), `much_drift` (0.3), `few_labels` (0.1), `cooldown` (7d), `budget`
-            (`retrainings` 2 `per` 30d), `business_hours` (none).
+            `at_least`, `of_last`, `outcome`), `much_drift` (0.3), `few_labels` (0.1), `bias` (0.05), `cooldown` (7d),
+            `budget` (`retrainings` 2 `per` 30d), `business_hours` (none).
         drift: The `findings` of detect_drift in this window.
         performance: The `findings` of measure_performance in this window.
         state_uri: Folder or `gs://` or `s3://` prefix where the history is, and where run records are kept.

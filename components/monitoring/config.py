@@ -114,7 +114,7 @@ class Performance(Config):
 
 
 SignalName = Literal[
-    "drift", "much_drift", "separation", "worse", "unclear", "estimate", "data", "few_labels", "no_rows"
+    "drift", "much_drift", "separation", "worse", "unclear", "estimate", "bias", "data", "few_labels", "no_rows"
 ]
 
 
@@ -180,7 +180,9 @@ class BusinessHours(Config):
 
 RULES = (
     Rule(name="worse twice", when=("worse",), at_least=2, of_last=3, outcome="retrain"),
+    Rule(name="probabilities off twice", when=("bias",), at_least=2, of_last=3, outcome="retrain"),
     Rule(name="worse than promised", when=("worse",), outcome="alert"),
+    Rule(name="probabilities off", when=("bias",), outcome="alert"),
     Rule(name="estimated to be worse", when=("estimate",), at_least=2, of_last=3, outcome="alert"),
     Rule(name="the data feed", when=("data",), outcome="alert"),
     Rule(name="drift that stays", when=("much_drift",), at_least=3, of_last=4, outcome="alert"),
@@ -197,6 +199,7 @@ class Policy(Config):
         rules: Of those that fire the most severe outcome holds.
         much_drift: Share of the columns, by importance, from which on `much_drift` is a signal.
         few_labels: Share of rows with a label below which `few_labels` is one.
+        bias: How far the mean probability may lie from the share that came true before `bias` is one.
         cooldown: No retraining within this time after one; an alert takes its place.
         budget: No more retrainings than that; an alert takes their place.
         business_hours: When retraining and rolling back may begin; None is always.
@@ -205,6 +208,7 @@ class Policy(Config):
     rules: tuple[Rule, ...] = RULES
     much_drift: float = Field(default=0.3, gt=0, le=1)
     few_labels: float = Field(default=0.1, gt=0, le=1)
+    bias: float = Field(default=0.05, gt=0, lt=1)
     cooldown: Duration = "7d"
     budget: Budget = Budget()
     business_hours: BusinessHours | None = None
@@ -229,9 +233,9 @@ class Windows(Config):
     """Which spans of an endpoint's life are judged.
 
     Attributes:
-        every: Length of a window; days begin at midnight UTC, weeks on Monday.
+        every: Length of a window; without `since` days begin at midnight UTC and weeks on Monday.
         grace: How long after its end a window counts as closed: servers write their log with a delay.
-        since: No window begins before; by default with the one in which the model was deployed.
+        since: Start of the first window; by default that in which the model was deployed.
         at_most: Most windows that one run judges; what is left is for the next one.
     """
 

@@ -111,12 +111,12 @@ class LogWriter:
         if full:
             self._wake.set()
 
-    def close(self) -> None:
-        """Writes what waits, for 20 s at most; the rest is counted as dropped."""
-        self._last_try = time.monotonic() + _CLOSING_S
+    def close(self, within_s: float = _CLOSING_S) -> None:
+        """Writes what waits, for so many seconds at most; the rest is counted as dropped."""
+        self._last_try = time.monotonic() + within_s
         self._end.set()
         self._wake.set()
-        self._thread.join(_CLOSING_S + 5)
+        self._thread.join(within_s + 5)
 
     def _run(self) -> None:
         while True:

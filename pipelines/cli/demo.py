@@ -1,8 +1,13 @@
-"""`headway demo`: a ready-made example, from raw data to an endpoint that answers."""
+"""`headway demo`: a ready-made example, from raw data to an endpoint that answers, and on to how it fares."""
 
 from __future__ import annotations
 
+import logging
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,7 +20,10 @@ DEMOS = Path(__file__).resolve().parents[1] / "demos"
 @click.argument("name", default="flights")
 @home_option
 def demo_command(name: str, home: Path) -> None:
-    """Run the example NAME (flights or churn): a parameter file like yours would be."""
+    """Run the example NAME (flights or churn): a parameter file like yours would be.
+
+    flights has a second part: the model is asked for what came after, and its monitoring judges three windows of that.
+    """
     from headway.components._shared.errors import HeadwayError
     from headway.components._shared.state import require_writable
     from headway.pipelines.cli.parameters import read_parameters
@@ -30,3 +38,32 @@ def demo_command(name: str, home: Path) -> None:
     require_writable(str(home))
     asked = read_parameters(path, home / "data")
     run_and_tell(asked.pipeline or "delivery", asked.parameters, home)
+    later = DEMOS / name / "monitoring.yaml"
+    if later.is_file():
+        watched = read_parameters(later, home / "data").parameters
+        labels = _ask_for_what_came_after(asked.parameters, watched, home)
+        click.echo("")
+        run_and_tell("monitoring", {**watched, "monitoring": {**watched["monitoring"], "labels": labels}}, home)
+
+
+def _ask_for_what_came_after(
+    delivery: Mapping[str, Any], watched: Mapping[str, Any], home: Path
+) -> dict[str, list[str]]:
+    """Has the champion answer the rows of the windows, as if it had been asked then; gives where their labels are."""
+    from headway import components
+    from headway.components._shared.artifacts import LocalArtifact
+
+    logging.getLogger("headway").addHandler(logging.NullHandler())
+    state, name = str(home.absolute() / "state"), delivery["model_name"]
+    folder = home / "data" / "replayed"
+    span = {"start": watched["monitoring"]["windows"]["since"], "end": watched["as_of"]}
+    data, champion = LocalArtifact(str(folder / "data")), LocalArtifact(str(folder / "champion"))
+    components.ingest_data.python_func(data=data, source={**delivery["source"], **span}, state_uri=state)
+    components.resolve_champion.python_func(champion=champion, model_name=name, state_uri=state)
+    log = Path(state) / "logs" / name
+    if not log.exists():
+        release = f"{state}/releases/{name}/{champion.metadata['model_digest']}"
+        command = [sys.executable, "-m", "headway.components.serving.replay", "--release", release]
+        command += ["--data", data.path, "--time-column", delivery["source"]["time_column"], "--log-uri", str(log)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return {"uris": [f"{data.path}/*.parquet"]}

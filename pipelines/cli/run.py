@@ -49,7 +49,8 @@ def run_and_tell(pipeline: str, parameters: dict[str, Any], home: Path, fail_if_
     parameters = {"state_uri": str(home.absolute() / "state"), **parameters}
     check_parameters(pipeline, parameters)
     require_writable(parameters["state_uri"])
-    click.echo(f"pipeline {pipeline}, model {parameters['model_name']}, in {home}")
+    named = parameters.get("model_name") or ", ".join(parameters.get("models", ()))
+    click.echo(f"pipeline {pipeline}, {f'model {named}, ' if named else ''}in {home}")
     if is_computed_anew(home):
         click.echo("Headway or a library has changed since the last run here, so every step is computed anew")
     with stopping_on_signals():

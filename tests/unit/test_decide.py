@@ -284,6 +284,22 @@ def test_an_estimate_counts_when_it_is_proven_matters_and_was_not_contradicted(e
     assert found.get("estimate", Signal(fired=False, told="")).fired == fired
 
 
+@pytest.mark.parametrize(
+    ("value", "half", "fired"), [(0.08, 0.05, True), (-0.08, 0.05, True), (0.08, 0.1, False), (0.03, 0.01, False)]
+)
+def test_probabilities_are_off_when_that_is_proven_and_matters(value, half, fired):
+    def metric(name, now):
+        return MetricResult(name=name, label=name, better=None, now=now)
+
+    span = Span(value=value, low=value - half, high=value + half)
+    loss = Span(value=0.5, low=0.4, high=0.6)
+    found = performance(0.0).model_copy(update={"metrics": (metric("bias", span), metric("log_loss", loss))})
+    signal = signals_of(window(0), None, found, Policy())["bias"]
+    assert (signal.fired, "too high" in signal.told) == (fired, value > 0)
+    regression = found.model_copy(update={"metrics": (metric("bias", span),)})
+    assert "bias" not in signals_of(window(0), None, regression, Policy()), "in the unit of the target"
+
+
 def test_a_damaged_feed_and_few_labels_are_signals():
     labels = LabelCounts(given=9, later=0, missing=0, unknown_class=0, repeated=0, conflicts=2, other_windows=0)
     found = signals_of(window(0, damaged=("x",), labels=labels, labelled=50), None, None, Policy())

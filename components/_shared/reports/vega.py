@@ -104,7 +104,7 @@ def quantity(
 def moments(field: str, title: str) -> dict[str, Any]:
     """A channel for times in UTC milliseconds, with as many days, months or years under the axis as it has room for."""
     scale = {"type": "utc", "nice": False}
-    axis = {"grid": True, "format": _MOMENTS}
+    axis = {"grid": True, "format": _MOMENTS, "labelOverlap": True, "labelSeparation": 6}
     return {"field": field, "type": "temporal", "title": title or None, "scale": scale, "axis": axis}
 
 

@@ -22,6 +22,7 @@ _WORDS = {
     "worse": "worse than promised",
     "unclear": "labels do not tell",
     "estimate": "estimated to be worse",
+    "bias": "probabilities off",
 }
 _SHOWN = 30
 

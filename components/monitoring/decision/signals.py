@@ -33,7 +33,7 @@ def signals_of(
     if drift is not None and drift.enough:
         found |= _drift(drift, policy)
     if performance is not None:
-        found |= _performance(performance)
+        found |= _performance(performance, policy)
     return found
 
 
@@ -77,8 +77,9 @@ def _drift(drift: DriftResult, policy: Policy) -> dict[str, Signal]:
     return found
 
 
-def _performance(performance: PerformanceResult) -> dict[str, Signal]:
-    found = {}
+def _performance(performance: PerformanceResult, policy: Policy) -> dict[str, Signal]:
+    bias = _bias(performance, policy.bias)
+    found = {"bias": bias} if bias else {}
     for state in ("worse", "unclear"):
         metrics = [metric for metric in performance.judged if metric.state == state]
         if performance.state is None:
@@ -92,6 +93,20 @@ def _performance(performance: PerformanceResult) -> dict[str, Signal]:
         )
     estimate = _estimate(performance)
     return found | ({"estimate": estimate} if estimate else {})
+
+
+def _bias(performance: PerformanceResult, limit: float) -> Signal | None:
+    """Whether probabilities are too high or too low on the whole, as they are when what happens has become rarer.
+
+    Neither ranks of rows nor features need to change for that, so it is a signal of its own.
+    """
+    metrics = {metric.name: metric.now for metric in performance.metrics}
+    span = metrics.get("bias")
+    if span is None or "log_loss" not in metrics:
+        return None
+    proven = span.low > 0 or span.high < 0
+    told = f"probabilities are {abs(span.value):.3f} too {'high' if span.value > 0 else 'low'} on average"
+    return Signal(fired=proven and abs(span.value) > limit, told=told, value=span.value, limit=limit)
 
 
 def _estimate(performance: PerformanceResult) -> Signal | None:

@@ -20,10 +20,12 @@ from headway.components._shared.reports import (
     table,
 )
 from headway.components._shared.reports.formats import counted
+from headway.components._shared.statistics.metrics import LABELS
 from headway.components._shared.times import parse_time
 from headway.components.monitoring.decision.report import STATUS, TONES, moments, signals_over_time
 from headway.components.monitoring.drift.result import DriftResult
 from headway.components.monitoring.fleet.findings import Findings
+from headway.components.monitoring.performance.measures import MetricResult
 
 _IN_DETAIL = 5
 _COLUMNS = 6
@@ -87,15 +89,20 @@ def _every(ordered: Sequence[Shown]) -> Block:
         (
             each.watched.model_name,
             _state(each.watched),
-            each.watched.since,
+            _short(each.watched.since),
             _worst(each.watched),
-            each.watched.latest.end if each.watched.latest else None,
+            _short(each.watched.latest.end if each.watched.latest else None),
             len(each.watched.judged),
             mono(each.watched.model_digest[:12]) if each.watched.model_digest else None,
         )
         for each in ordered
     ]
     return table(["Model", "State", "Since", "Worst signal", "Judged until", "Windows now", "Version"], rows)
+
+
+def _short(time: str | None) -> str | None:
+    """A day where the time is midnight."""
+    return time.removesuffix("T00:00:00Z") if time else None
 
 
 def _state(watched: Watched) -> Cell:
@@ -156,30 +163,31 @@ def _detail(shown: Shown) -> Iterator[Block]:
 
 
 def _performance(shown: Shown) -> Iterator[Block]:
-    """Each metric that decides, with its interval and what was promised."""
-    points: dict[str, list[tuple[float, float, float, float]]] = {}
-    promised: dict[str, float] = {}
+    """Each metric that decides, with its interval and what was promised; and how far probabilities were off."""
+    points: dict[str, list[tuple[float, MetricResult]]] = {}
     for decision, found in zip(shown.recent, shown.found, strict=True):
-        for metric in found.performance.judged if found and found.performance else ():
-            if metric.now and metric.promised:
-                at = _at(decision)
-                points.setdefault(metric.name, []).append((at, metric.now.value, metric.now.low, metric.now.high))
-                promised[metric.name] = metric.promised.value
+        for metric in found.performance.metrics if found and found.performance else ():
+            if metric.now and (metric.state or (metric.name == "bias" and "bias" in decision.signals)):
+                points.setdefault(metric.name, []).append((_at(decision), metric))
     for name, known in points.items():
+        promised = known[-1][1].promised
+        off = name == "bias"
+        title = "Mean probability less share that came true" if off else LABELS[name]
+        spans = [(at, metric.now) for at, metric in known if metric.now]
+        reference = 0.0 if off else promised.value if promised else None
         chart = charts.line(
-            {name: [(at, value) for at, value, *_ in known]},
+            {name: [(at, span.value) for at, span in spans]},
             "window",
-            name,
-            band=[(at, low, high) for at, _, low, high in known],
-            reference=promised[name],
-            reference_label="promised",
+            title if not off else "bias",
+            band=[(at, span.low, span.high) for at, span in spans],
+            reference=reference,
+            reference_label=None if off else "promised",
             over_time=True,
             small=True,
         )
-        latest = known[-1]
-        yield figure(
-            chart, name, f"Latest {latest[1]:.3g} [{latest[2]:.3g}, {latest[3]:.3g}], promised {promised[name]:.3g}."
-        )
+        latest = spans[-1][1]
+        said = f"Latest {latest.value:.3g} [{latest.low:.3g}, {latest.high:.3g}]"
+        yield figure(chart, title, f"{said}{f', promised {promised.value:.3g}' if promised and not off else ''}.")
 
 
 def _drift(shown: Shown) -> Iterator[Block]:

@@ -94,9 +94,7 @@ class Watch:
         return next(iter(self.recent(1)), None)
 
     def _first(self, as_of: datetime) -> datetime:
-        """When watching begins: as told, with the first window that was judged, or with the deployment."""
-        if since := self._settings.windows.since:
-            return parse_time(since)
+        """When watching began: with the first window that was judged, or with the deployment."""
         if self.history.entries:
             entries = self.history.read(self.history.entries[:1])
             if entries:

@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.inference_logs import ID, MODEL, REQUEST, STATUS, TIME, hour_folder
-from headway.components._shared.storage import cloud_options, open_storage
+from headway.components._shared.inference_logs import ID, MODEL, REQUEST, STATUS, TIME, day_folder, hour_folder
+from headway.components._shared.storage import Stat, cloud_options, open_storage
 
-_HOUR = timedelta(hours=1)
+# Hours are read together up to this size of their files.
+_BATCH_BYTES = 32 * 2**20
 _KEYS = (ID, TIME, MODEL, STATUS)
 
 
@@ -22,7 +23,6 @@ class Counted:
     """What was found in the log beside the rows that are given.
 
     Attributes:
-        files: That were read.
         damaged: That could not be: half-written, or no Parquet.
         foreign: That have other columns or types than the model's log.
         requests: Answered by the model.
@@ -31,7 +31,6 @@ class Counted:
         other_models: Digest to rows that other versions answered.
     """
 
-    files: int = 0
     damaged: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     requests: int = 0
@@ -58,35 +57,57 @@ class Log:
     start: datetime
     end: datetime
     counted: Counted = field(default_factory=Counted)
+    _ours: dict[str, bool] = field(default_factory=dict, repr=False)
 
     def hours(self) -> Iterator[tuple[datetime, pl.DataFrame]]:
         """The answered rows, one frame an hour that has any, by time and id; each id comes once.
 
-        The memory that this takes is that of one hour, and eight bytes a row of the window.
+        The memory that this takes is that of an hour, or of more hours that are small, and eight bytes a row of the
+        window.
         """
-        files = {hour: found for hour in self._each_hour() if (found := self._files(hour))}
-        twice = self._repeated(files)
+        batches = list(self._batches())
+        twice = self._repeated(batches)
         seen = twice.clear()
-        for hour, addresses in files.items():
-            rows = self._answered(self._read(addresses, tuple(self.columns)))
-            self.counted.requests += rows[REQUEST].n_unique()
-            new = rows.sort(TIME, ID).unique(ID, keep="first", maintain_order=True)
-            hashes = _hashed(new)
-            new = new.filter(~hashes.is_in(seen.implode()))
-            seen = pl.concat([seen, hashes.filter(hashes.is_in(twice.implode()))])
-            self.counted.duplicates += rows.height - new.height
-            if new.height:
-                yield hour, new
+        for files in batches:
+            rows = self._answered(self._read(files, tuple(self.columns)))
+            for (hour,), part in rows.sort(TIME, ID).group_by(pl.col(TIME).dt.truncate("1h"), maintain_order=True):
+                self.counted.requests += part[REQUEST].n_unique()
+                new = part.unique(ID, keep="first", maintain_order=True)
+                hashes = _hashed(new)
+                new = new.filter(~hashes.is_in(seen.implode()))
+                seen = pl.concat([seen, hashes.filter(hashes.is_in(twice.implode()))])
+                self.counted.duplicates += part.height - new.height
+                if new.height:
+                    yield hour, new
 
-    def _each_hour(self) -> Iterator[datetime]:
-        hour = self.start.replace(minute=0, second=0, microsecond=0)
-        while hour < self.end:
-            yield hour
-            hour += _HOUR
+    def _batches(self) -> Iterator[list[str]]:
+        """The files of the window in the order of time, those of small hours together."""
+        storage, first = open_storage(self.uri), self.start.replace(hour=0, minute=0, second=0, microsecond=0)
+        batch: list[str] = []
+        size = 0
+        for day in range(-((first - self.end) // timedelta(days=1))):
+            by_hour: dict[str, list[Stat]] = {}
+            for stat in storage.list(day_folder(first + timedelta(days=day))):
+                if stat.key.endswith(".parquet"):
+                    by_hour.setdefault(stat.key.rpartition("/")[0], []).append(stat)
+            for hour in map(hour_folder, self._hours_of(first + timedelta(days=day))):
+                files = by_hour.get(hour, [])
+                more = sum(stat.size_bytes for stat in files)
+                if batch and size + more > _BATCH_BYTES:
+                    yield batch
+                    batch, size = [], 0
+                batch += [f"{storage.uri}/{stat.key}" for stat in files]
+                size += more
+        if batch:
+            yield batch
 
-    def _repeated(self, files: Mapping[datetime, Sequence[str]]) -> pl.Series:
+    def _hours_of(self, day: datetime) -> list[datetime]:
+        hours = [day + timedelta(hours=hour) for hour in range(24)]
+        return [hour for hour in hours if hour < self.end and hour + timedelta(hours=1) > self.start]
+
+    def _repeated(self, batches: Sequence[Sequence[str]]) -> pl.Series:
         """Hashes of the ids that come more than once."""
-        hashes = [_hashed(self._mine(self._read(addresses, _KEYS))) for addresses in files.values()]
+        hashes = [_hashed(self._mine(self._read(files, _KEYS))) for files in batches]
         every = pl.concat([pl.Series(dtype=pl.UInt64), *hashes])
         return every.filter(every.is_duplicated()).unique()
 
@@ -101,45 +122,57 @@ class Log:
     def _mine(self, rows: pl.DataFrame) -> pl.DataFrame:
         return rows.filter((pl.col(MODEL) == self.model_digest) & (pl.col(STATUS) == 200))
 
-    def _read(self, addresses: Sequence[str], columns: Sequence[str]) -> pl.DataFrame:
-        """The rows of files that lie within the window; a file that turns out to be damaged is left out."""
-        frames = [pl.DataFrame(schema={name: self.columns[name] for name in columns})]
-        for address in addresses:
-            if address in self.counted.damaged:
-                continue
-            try:
-                frame = pl.read_parquet(
-                    address, columns=list(columns), hive_partitioning=False, storage_options=cloud_options(address)
-                )
-            except (pl.exceptions.PolarsError, OSError):
-                self.counted.damaged.append(address)
-                continue
-            frames.append(frame.select(columns))
-        return pl.concat(frames).filter(pl.col(TIME).is_between(self.start, self.end, closed="left"))
+    def _read(self, files: Sequence[str], columns: Sequence[str]) -> pl.DataFrame:
+        """The rows of files that lie within the window: all at once and, where one does not fit, one by one."""
+        wanted = {name: self.columns[name] for name in columns}
+        left = [file for file in files if self._ours.get(file, True)]
+        frame = self._all_of(left, wanted)
+        if frame is None:
+            ours = [file for file in left if self._is_ours(file)]
+            frames = [each for file in ours if (each := self._one_of(file, wanted)) is not None]
+            frame = pl.concat([pl.DataFrame(schema=wanted), *frames])
+        return frame.filter(pl.col(TIME).is_between(self.start, self.end, closed="left"))
 
-    def _files(self, hour: datetime) -> list[str]:
-        """The files of an hour that are of this model's log."""
-        storage = open_storage(self.uri)
-        addresses = [f"{storage.uri}/{s.key}" for s in storage.list(hour_folder(hour)) if s.key.endswith(".parquet")]
-        return [address for address in addresses if self._is_ours(address)]
-
-    def _is_ours(self, address: str) -> bool:
-        options = cloud_options(address)
+    def _all_of(self, files: Sequence[str], wanted: Mapping[str, pl.DataType]) -> pl.DataFrame | None:
+        if not files:
+            return pl.DataFrame(schema=wanted)
+        options = cloud_options(files[0])
         try:
-            schema = pl.scan_parquet(address, hive_partitioning=False, storage_options=options).collect_schema()
+            frame = pl.read_parquet(list(files), columns=list(wanted), hive_partitioning=False, storage_options=options)
+        except (pl.exceptions.PolarsError, OSError):
+            return None
+        return frame.select(*wanted) if dict(frame.schema) == dict(wanted) else None
+
+    def _one_of(self, file: str, wanted: Mapping[str, pl.DataType]) -> pl.DataFrame | None:
+        """A file that turns out to be damaged is left out."""
+        frame = self._all_of([file], wanted)
+        if frame is None:
+            self._ours[file] = False
+            self.counted.damaged.append(file)
+        return frame
+
+    def _is_ours(self, file: str) -> bool:
+        """Whether a file is of this model's log; looked at once."""
+        if file not in self._ours:
+            self._ours[file] = self._look_at(file)
+        return self._ours[file]
+
+    def _look_at(self, file: str) -> bool:
+        options = cloud_options(file)
+        try:
+            schema = pl.scan_parquet(file, hive_partitioning=False, storage_options=options).collect_schema()
             if all(schema.get(name) == dtype for name, dtype in self.columns.items()):
-                self.counted.files += 1
                 return True
-            models = pl.read_parquet(address, columns=[MODEL, TIME], hive_partitioning=False, storage_options=options)
+            models = pl.read_parquet(file, columns=[MODEL, TIME], hive_partitioning=False, storage_options=options)
         except pl.exceptions.ColumnNotFoundError:
-            self.counted.foreign.append(address)
+            self.counted.foreign.append(file)
             return False
         except (pl.exceptions.PolarsError, OSError):
-            self.counted.damaged.append(address)
+            self.counted.damaged.append(file)
             return False
         # Another version may have other features: its rows are counted, and no more.
         if self.model_digest in models[MODEL]:
-            self.counted.foreign.append(address)
+            self.counted.foreign.append(file)
         else:
             within = models.filter(pl.col(TIME).is_between(self.start, self.end, closed="left"))
             self.counted.other_models.update(dict(within[MODEL].value_counts().iter_rows()))
