@@ -209,6 +209,8 @@ def parse_column(document: dict[str, Any]) -> ColumnProfile:
 
 def series_of(values: list[Any]) -> pl.Series:
     """A Series of JSON values; integers beyond 64 bits become Int128."""
+    if values and isinstance(values[0], float):
+        return pl.Series(values)
     if any(isinstance(v, int) and not -(2**63) <= v < 2**63 for v in values):
         return pl.Series(values, dtype=pl.Int128)
     return pl.Series(values)

@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from headway.components._shared.config import Config
+from headway.components._shared.statistics.distributions import normal_quantile
 from headway.components._shared.statistics.estimates import Floats, Integers
 from headway.components._shared.statistics.metrics import Metric, Outcomes
 from headway.components.monitoring.performance.measures import Span
 
 _DRAWS = 200
-_ROWS = 20_000
+_ROWS = 10_000
 
 
 class EstimateResult(Config):
@@ -90,15 +91,22 @@ def _simulated(metrics: Mapping[str, Metric], outcomes: Outcomes, confidence: fl
     edges = np.cumsum(sample.probabilities, axis=1)[:, :-1]
     rng = np.random.default_rng(seed)
     values: dict[str, list[float]] = {name: [] for name in metrics}
+    errors: dict[str, float] = {}
     for _ in range(_DRAWS):
         labels = (rng.random(len(taken))[:, None] > edges).sum(axis=1).astype(np.float64)
         drawn = replace(sample, actual=labels)
         for name, metric in metrics.items():
             if (estimate := metric.estimate(drawn)) is not None:
                 values[name].append(estimate.value)
-    # What fewer rows show varies more than what all of them would.
-    shrink = float(np.sqrt(len(taken) / rows))
-    return {name: _span(np.array(found), confidence, shrink) for name, found in values.items() if len(found) > 1}
+                errors[name] = float(np.sqrt((estimate.influence**2).sum()))
+    # What fewer rows show varies more than what all of them would; and they are not all of them.
+    shrink, left_out = float(np.sqrt(len(taken) / rows)), float(np.sqrt(1 - len(taken) / rows))
+    z = normal_quantile((1 + confidence) / 2)
+    return {
+        name: _span(np.array(found), confidence, shrink, z * left_out * errors[name])
+        for name, found in values.items()
+        if len(found) > 1
+    }
 
 
 def _evenly(rows: int) -> Integers:
@@ -107,9 +115,9 @@ def _evenly(rows: int) -> Integers:
     return np.linspace(0, rows - 1, _ROWS).astype(np.int64)
 
 
-def _span(values: Floats, confidence: float, shrink: float) -> Span:
+def _span(values: Floats, confidence: float, shrink: float, beside: float) -> Span:
+    """The middle of the draws, with their spread and, independent of it, a half-width beside it."""
     middle = float(values.mean())
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Span(
-        value=middle, low=middle - shrink * (middle - float(low)), high=middle + shrink * (float(high) - middle)
-    )
+    below, above = float(np.hypot(shrink * (middle - low), beside)), float(np.hypot(shrink * (high - middle), beside))
+    return Span(value=middle, low=middle - below, high=middle + above)

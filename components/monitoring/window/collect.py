@@ -77,7 +77,7 @@ def collect_window(
 def collect(
     log: Log, manifest: ModelManifest, folder: str | Path, model_name: str, labels: Labels | None, state: State | None
 ) -> WindowResult:
-    """Writes the window's rows as shards by hour, so that the same rows give the same bytes.
+    """Writes the window's rows as shards by hour or day, so that the same rows give the same bytes.
 
     Args:
         log: For the window.
@@ -90,12 +90,14 @@ def collect(
     Raises:
         HeadwayError: `window.empty`, `data.write_failed`.
     """
-    join, hourly = _Join(manifest, labels), {}
+    join = _Join(manifest, labels)
+    hourly: dict[str, tuple[int, int]] = {}
     with whole_folder(folder) as aside:
-        for hour, rows in log.hours():
-            joined = join.with_labels(rows)
-            hourly[format_time(hour)] = (joined.height, joined.height - joined[manifest.target].null_count())
-            write_shard(joined, aside / f"{hour:%Y-%m-%dT%H}.parquet", {"hour": format_time(hour)})
+        for part in log.parts():
+            joined = join.with_labels(part)
+            hourly |= _hourly(joined, manifest.target)
+            for (unit,), rows in joined.group_by(pl.col(TIME).dt.truncate(log.unit), maintain_order=True):
+                write_shard(rows, aside / f"{unit:%Y-%m-%dT%H}.parquet", {"begin": format_time(unit)})
         require_rows(log.counted, sum(rows for rows, _ in hourly.values()), log.uri)
     dataset = open_dataset(folder)
     return _result(log, manifest, model_name, state).model_copy(
@@ -107,6 +109,13 @@ def collect(
             "labels": join.counts(dataset) if labels else None,
         }
     )
+
+
+def _hourly(rows: pl.DataFrame, target: str) -> dict[str, tuple[int, int]]:
+    """Hour to rows and rows with a label."""
+    hours = rows.group_by(pl.col(TIME).dt.truncate("1h"), maintain_order=True)
+    counts = hours.agg(rows=pl.len(), labelled=pl.col(target).count())
+    return {format_time(hour): (total, labelled) for hour, total, labelled in counts.iter_rows()}
 
 
 def empty_window(log: Log, manifest: ModelManifest, model_name: str, state: State | None) -> WindowResult:

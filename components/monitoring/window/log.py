@@ -1,4 +1,4 @@
-"""Reads a window out of an inference log, hour by hour, and counts what it leaves out."""
+"""Reads a window out of an inference log, part by part, and counts what it leaves out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.inference_logs import ID, MODEL, REQUEST, STATUS, TIME, day_folder, hour_folder
 from headway.components._shared.storage import Stat, cloud_options, open_storage
 
-# Hours are read together up to this size of their files.
+# Units are read together up to this size of their files.
 _BATCH_BYTES = 32 * 2**20
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _KEYS = (ID, TIME, MODEL, STATUS)
 
 
@@ -59,51 +60,56 @@ class Log:
     counted: Counted = field(default_factory=Counted)
     _ours: dict[str, bool] = field(default_factory=dict, repr=False)
 
-    def hours(self) -> Iterator[tuple[datetime, pl.DataFrame]]:
-        """The answered rows, one frame an hour that has any, by time and id; each id comes once.
+    @property
+    def unit(self) -> timedelta:
+        """What belongs together: hours in a window of up to two days, days in a longer one."""
+        return _HOUR if self.end - self.start <= 2 * _DAY else _DAY
 
-        The memory that this takes is that of an hour, or of more hours that are small, and eight bytes a row of the
-        window.
+    def parts(self) -> Iterator[pl.DataFrame]:
+        """The answered rows by time and id, of one unit or of several small ones together; each id comes once.
+
+        The memory that this takes is that of the largest part, and eight bytes a row of the window.
         """
         batches = list(self._batches())
         twice = self._repeated(batches)
         seen = twice.clear()
         for files in batches:
-            rows = self._answered(self._read(files, tuple(self.columns)))
-            for (hour,), part in rows.sort(TIME, ID).group_by(pl.col(TIME).dt.truncate("1h"), maintain_order=True):
-                self.counted.requests += part[REQUEST].n_unique()
-                new = part.unique(ID, keep="first", maintain_order=True)
-                hashes = _hashed(new)
-                new = new.filter(~hashes.is_in(seen.implode()))
-                seen = pl.concat([seen, hashes.filter(hashes.is_in(twice.implode()))])
-                self.counted.duplicates += part.height - new.height
-                if new.height:
-                    yield hour, new
+            rows = self._answered(self._read(files, tuple(self.columns))).sort(TIME, ID)
+            self.counted.requests += rows.select(pl.col(TIME).dt.truncate("1h"), REQUEST).n_unique()
+            new = rows.unique(ID, keep="first", maintain_order=True)
+            hashes = _hashed(new)
+            new = new.filter(~hashes.is_in(seen.implode()))
+            seen = pl.concat([seen, hashes.filter(hashes.is_in(twice.implode()))])
+            self.counted.duplicates += rows.height - new.height
+            if new.height:
+                yield new
 
     def _batches(self) -> Iterator[list[str]]:
-        """The files of the window in the order of time, those of small hours together."""
-        storage, first = open_storage(self.uri), self.start.replace(hour=0, minute=0, second=0, microsecond=0)
-        batch: list[str] = []
-        size = 0
-        for day in range(-((first - self.end) // timedelta(days=1))):
-            by_hour: dict[str, list[Stat]] = {}
-            for stat in storage.list(day_folder(first + timedelta(days=day))):
-                if stat.key.endswith(".parquet"):
-                    by_hour.setdefault(stat.key.rpartition("/")[0], []).append(stat)
-            for hour in map(hour_folder, self._hours_of(first + timedelta(days=day))):
-                files = by_hour.get(hour, [])
-                more = sum(stat.size_bytes for stat in files)
-                if batch and size + more > _BATCH_BYTES:
-                    yield batch
-                    batch, size = [], 0
-                batch += [f"{storage.uri}/{stat.key}" for stat in files]
-                size += more
+        """The files of the window in the order of time, those of small units together."""
+        root, batch, size = open_storage(self.uri).uri, list[str](), 0
+        for files in self._units():
+            more = sum(stat.size_bytes for stat in files)
+            if batch and size + more > _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+            batch += [f"{root}/{stat.key}" for stat in files]
+            size += more
         if batch:
             yield batch
 
-    def _hours_of(self, day: datetime) -> list[datetime]:
-        hours = [day + timedelta(hours=hour) for hour in range(24)]
-        return [hour for hour in hours if hour < self.end and hour + timedelta(hours=1) > self.start]
+    def _units(self) -> Iterator[list[Stat]]:
+        """The files of each unit of the window, listed a day at a time."""
+        storage, day = open_storage(self.uri), self.start.replace(hour=0, minute=0, second=0, microsecond=0)
+        while day < self.end:
+            by_hour: dict[str, list[Stat]] = {}
+            for stat in storage.list(day_folder(day)):
+                if stat.key.endswith(".parquet"):
+                    by_hour.setdefault(stat.key.rpartition("/")[0], []).append(stat)
+            hours = [day + hour * _HOUR for hour in range(24)]
+            within = [hour for hour in hours if hour < self.end and hour + _HOUR > self.start]
+            files = [by_hour.get(hour_folder(hour), []) for hour in within]
+            yield from files if self.unit == _HOUR else [[stat for each in files for stat in each]]
+            day += _DAY
 
     def _repeated(self, batches: Sequence[Sequence[str]]) -> pl.Series:
         """Hashes of the ids that come more than once."""
