@@ -25,6 +25,7 @@ ROOMS = {
     "measure_performance": "monitoring",
     "decide": "monitoring",
     "monitor_models": "monitoring",
+    "trigger_retraining": "monitoring",
     "send_alert": "alerting",
     "notify": "alerting",
 }

@@ -1,16 +1,16 @@
-"""The pipeline `monitoring`: recurring, it judges what is over of every model in service, and tells who must know."""
+"""The pipeline `monitoring`: recurring, it judges every model in service, tells who must know, and retrains."""
 
 from typing import Any
 
 from kfp import dsl
 
-from headway.components import monitor_models, send_alert
+from headway.components import monitor_models, send_alert, trigger_retraining
 from headway.pipelines.placement import place
 
 
 @dsl.pipeline(
     name="monitoring",
-    description="Judges every closed window of every model that was not judged yet, and tells of incidents.",
+    description="Judges every closed window of every model that was not judged yet; tells of incidents, and retrains.",
 )
 def monitoring(
     models: dict[str, Any],
@@ -29,7 +29,7 @@ def monitoring(
     Args:
         models: Name of the endpoint to what holds for it alone; see monitor_models.
         state_uri: Folder or gs:// or s3:// prefix where the suite keeps releases, history, events and run records.
-        monitoring: Windows, labels, limits and policy that hold for all; see monitor_models.
+        monitoring: Windows, labels, limits, policy and retraining that hold for all; see monitor_models.
         channels: Who is told of incidents; see send_alert.
         start: Start of a single window instead of those that are due, UTC.
         end: End of that window, UTC.
@@ -52,3 +52,8 @@ def monitoring(
         )
     )
     place(send_alert(decision=judged.outputs["decisions"], channels=channels, state_uri=state_uri))
+    place(
+        trigger_retraining(
+            decisions=judged.outputs["decisions"], models=models, monitoring=monitoring, state_uri=state_uri
+        )
+    )

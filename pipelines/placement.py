@@ -49,8 +49,12 @@ STEPS: dict[str, tuple[Size, bool]] = {
     "finish_rollout": (ROLLOUT, False),
     "monitor_models": (DATA, False),
     "send_alert": (SMALL, False),
+    "trigger_retraining": (SMALL, False),
     "notify": (SMALL, False),
 }
+
+# By this label Kubeflow's PodDefault `access-ml-pipeline` gives a pod the token for the API of Kubeflow Pipelines.
+PIPELINES_TOKEN = ("access-ml-pipeline", "true")
 
 # Secrets that a cluster may have: name, and key to variable. Without them nothing is signed, checked or sent.
 _VERIFY = ("headway-verify", {"keys": "HEADWAY_VERIFY_KEYS"})
@@ -74,6 +78,8 @@ def place(task: PipelineTask) -> Any:
     task.set_env_variable("OMP_NUM_THREADS", "1")
     kubernetes.use_field_path_as_env(task, env_name=RUN_ID_VARIABLE, field_path="metadata.labels['pipeline/runid']")
     kubernetes.set_timeout(task, size.timeout_s)
+    if name == "trigger_retraining":
+        kubernetes.add_pod_label(task, *PIPELINES_TOKEN)
     if name in SECRETS:
         secret, keys = SECRETS[name]
         kubernetes.use_secret_as_env(task, secret, keys, optional=True)

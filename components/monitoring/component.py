@@ -240,7 +240,8 @@ def monitor_models(
             {"windows": {"every": "1h"}}}`.
         state_uri: Folder or `gs://` or `s3://` prefix with releases, logs and history.
         monitoring: What holds for all, see the JSON Schema `Monitoring`: `windows` (`every` 1d, `grace` 10m, `since`,
-            `at_most` 100), `labels` (`uris`, `columns`, `after`; or none), `log_uri`, `drift`, `performance`, `policy`.
+            `at_most` 100), `labels` (`uris`, `columns`, `after`; or none), `log_uri`, `drift`, `performance`, `policy`,
+            `retraining`.
         start: Start of a single window, inclusive, UTC, instead of those that are due; needs `end`.
         end: End of that window, exclusive, UTC.
         as_of: The time at which windows must be over, UTC; by default now. For a schedule's own time, and to catch up.
@@ -270,3 +271,31 @@ def monitor_models(
         seed=seed,
         state_uri=state_uri,
     )
+
+
+@component(image="tabular")
+def trigger_retraining(
+    decisions: Input[Artifact],
+    triggered: Output[Artifact],
+    models: dict[str, Any],
+    state_uri: str,
+    monitoring: dict[str, Any] = {},
+) -> None:
+    """Starts the training pipeline for each incident that asks for it, once, whoever runs again.
+
+    By the API of Kubeflow Pipelines, or on this machine. What was decided and could not be started yet, since business
+    hours were to be waited for or the API was away, is started by a later run.
+
+    Args:
+        decisions: Of monitor_models.
+        models: As at monitor_models.
+        state_uri: Folder or `gs://` or `s3://` prefix where it is remembered what was started.
+        monitoring: As at monitor_models; its `retraining` (`pipeline`, `parameters`, `api`) says what is run. Without
+            it nothing is, and the output says so.
+
+    Returns:
+        triggered: JSON: for each model whether a run was started, is waiting, or was there, and which one.
+    """
+    from headway.components.monitoring.retraining.trigger import trigger_retraining as run
+
+    run(decisions, triggered, models=models, monitoring=monitoring, state_uri=state_uri)

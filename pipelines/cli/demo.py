@@ -26,6 +26,7 @@ def demo_command(name: str, home: Path) -> None:
     """
     from headway.components._shared.errors import HeadwayError
     from headway.components._shared.state import require_writable
+    from headway.pipelines.catalogue import load_pipeline
     from headway.pipelines.cli.parameters import read_parameters
     from headway.pipelines.cli.run import run_and_tell
 
@@ -42,8 +43,13 @@ def demo_command(name: str, home: Path) -> None:
     if later.is_file():
         watched = read_parameters(later, home / "data").parameters
         labels = _ask_for_what_came_after(asked.parameters, watched, home)
+        again = watched["monitoring"]["retraining"]
+        known = load_pipeline(again["pipeline"]).component_spec.inputs
+        parameters = _over(asked.parameters, again["parameters"])
+        again = {**again, "parameters": {name: value for name, value in parameters.items() if name in known}}
         click.echo("")
-        run_and_tell("monitoring", {**watched, "monitoring": {**watched["monitoring"], "labels": labels}}, home)
+        settings = {**watched["monitoring"], "labels": labels, "retraining": again}
+        run_and_tell("monitoring", {**watched, "monitoring": settings}, home)
 
 
 def _ask_for_what_came_after(
@@ -67,3 +73,13 @@ def _ask_for_what_came_after(
         command += ["--data", data.path, "--time-column", delivery["source"]["time_column"], "--log-uri", str(log)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return {"uris": [f"{data.path}/*.parquet"]}
+
+
+def _over(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping laid over another one, field by field."""
+    return {
+        key: _over(common[key], own[key])
+        if key in own and key in common and isinstance(own[key], Mapping)
+        else own.get(key, common.get(key))
+        for key in [*common, *(key for key in own if key not in common)]
+    }
