@@ -114,7 +114,17 @@ class Performance(Config):
 
 
 SignalName = Literal[
-    "drift", "much_drift", "separation", "worse", "unclear", "estimate", "bias", "data", "few_labels", "no_rows"
+    "drift",
+    "much_drift",
+    "separation",
+    "worse",
+    "unclear",
+    "too_high",
+    "too_low",
+    "estimate",
+    "data",
+    "few_labels",
+    "no_rows",
 ]
 
 
@@ -180,9 +190,11 @@ class BusinessHours(Config):
 
 RULES = (
     Rule(name="worse twice", when=("worse",), at_least=2, of_last=3, outcome="retrain"),
-    Rule(name="probabilities off twice", when=("bias",), at_least=2, of_last=3, outcome="retrain"),
+    Rule(name="probabilities too high twice", when=("too_high",), at_least=2, of_last=3, outcome="retrain"),
+    Rule(name="probabilities too low twice", when=("too_low",), at_least=2, of_last=3, outcome="retrain"),
     Rule(name="worse than promised", when=("worse",), outcome="alert"),
-    Rule(name="probabilities off", when=("bias",), outcome="alert"),
+    Rule(name="probabilities too high", when=("too_high",), outcome="alert"),
+    Rule(name="probabilities too low", when=("too_low",), outcome="alert"),
     Rule(name="estimated to be worse", when=("estimate",), at_least=2, of_last=3, outcome="alert"),
     Rule(name="the data feed", when=("data",), outcome="alert"),
     Rule(name="drift that stays", when=("much_drift",), at_least=3, of_last=4, outcome="alert"),
@@ -199,7 +211,7 @@ class Policy(Config):
         rules: Of those that fire the most severe outcome holds.
         much_drift: Share of the columns, by importance, from which on `much_drift` is a signal.
         few_labels: Share of rows with a label below which `few_labels` is one.
-        bias: How far the mean probability may lie from the share that came true before `bias` is one.
+        bias: How far the mean probability may lie from the share that came true before `too_high` or `too_low` is one.
         cooldown: No retraining within this time after one; an alert takes its place.
         budget: No more retrainings than that; an alert takes their place.
         business_hours: When retraining and rolling back may begin; None is always.

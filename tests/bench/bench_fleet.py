@@ -17,18 +17,17 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from headway.components._shared import tracking
-from headway.components._shared.artifacts import LocalArtifact, ModelManifest, manifest_digest, read_manifest
+from headway.components._shared.artifacts import LocalArtifact, ModelManifest, read_manifest
 from headway.components._shared.datasets import write_dataset
 from headway.components._shared.estimators import load_model
-from headway.components._shared.releases import write_release
 from headway.components._shared.schemas import Column, Schema, write_schema
 from headway.components._shared.state import State
-from headway.components._shared.tracking.client import Client, tracking_address
-from headway.components._shared.verdicts import GateOutcome, Verdict, write_verdict
-from headway.components.registration.versions import register_version
 from headway.components.serving.log import LogWriter, Served
 from headway.components.training.train import train
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.served_samples import serve
 
 MODELS = int(os.environ.get("MODELS", "100"))
 ROWS = int(os.environ.get("ROWS", "100000"))
@@ -66,37 +65,11 @@ def make(folder: Path) -> None:
     """Releases the model under every name, and gives each name the same day of log and labels."""
     model, state = one_model(folder), State(str(folder / "state"))
     manifest = read_manifest(model)
-    verdict = Verdict(
-        model_digest=manifest.model_digest,
-        manifest_sha256=manifest_digest(model),
-        data_fingerprint="e" * 64,
-        golden_fingerprint="g" * 64,
-        task="binary",
-        metrics=PROMISED,
-        gates=(GateOutcome(gate="ranks", metric="roc_auc", passed=True, reason=""),),
-        blessed=True,
-        reason="",
-        time="2026-03-01T00:00:00Z",
-    )
-    write_verdict(verdict, folder / "verdict.json")
-    client = Client(tracking_address("auto", state.uri))
     frame = rows(ROWS, 1)
     frame.select("id", "label").write_parquet(folder / "labels.parquet")
     for number in range(MODELS):
         name = f"fleet-{number:03}"
-        uri, release = write_release(state, name, model, folder / "verdict.json")
-        planned = tracking.Registration(
-            outcome="registered",
-            reason="",
-            model_name=name,
-            environment="dev",
-            registered_model=f"dev.{name}",
-            model_digest=manifest.model_digest,
-            manifest_sha256=release.manifest_sha256,
-            release_uri=uri,
-            tracking_uri="auto",
-        )
-        tracking.promote(register_version(client, state, planned, description="", tags={}, run=None), state)
+        serve(state, name, model, PROMISED, folder)
         log = folder / "state" / "logs" / name
         if number:
             shutil.copytree(folder / "state/logs/fleet-000", log, copy_function=os.link)

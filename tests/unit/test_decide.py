@@ -37,7 +37,7 @@ def window(number, **changes):
 
 
 def signals(*fired):
-    names = ("drift", "much_drift", "separation", "worse", "estimate", "data")
+    names = ("drift", "much_drift", "separation", "worse", "too_high", "too_low", "estimate", "data")
     return {name: Signal(fired=name in fired, told=f"{name} told") for name in names}
 
 
@@ -285,7 +285,8 @@ def test_an_estimate_counts_when_it_is_proven_matters_and_was_not_contradicted(e
 
 
 @pytest.mark.parametrize(
-    ("value", "half", "fired"), [(0.08, 0.05, True), (-0.08, 0.05, True), (0.08, 0.1, False), (0.03, 0.01, False)]
+    ("value", "half", "fired"),
+    [(0.08, 0.05, "too_high"), (-0.08, 0.05, "too_low"), (0.08, 0.1, None), (0.03, 0.01, None)],
 )
 def test_probabilities_are_off_when_that_is_proven_and_matters(value, half, fired):
     def metric(name, now):
@@ -294,10 +295,16 @@ def test_probabilities_are_off_when_that_is_proven_and_matters(value, half, fire
     span = Span(value=value, low=value - half, high=value + half)
     loss = Span(value=0.5, low=0.4, high=0.6)
     found = performance(0.0).model_copy(update={"metrics": (metric("bias", span), metric("log_loss", loss))})
-    signal = signals_of(window(0), None, found, Policy())["bias"]
-    assert (signal.fired, "too high" in signal.told) == (fired, value > 0)
+    signals = signals_of(window(0), None, found, Policy())
+    assert {name for name in ("too_high", "too_low") if signals[name].fired} == ({fired} if fired else set())
     regression = found.model_copy(update={"metrics": (metric("bias", span),)})
-    assert "bias" not in signals_of(window(0), None, regression, Policy()), "in the unit of the target"
+    assert "too_high" not in signals_of(window(0), None, regression, Policy()), "in the unit of the target"
+
+
+def test_probabilities_that_were_too_low_and_are_too_high_are_not_off_twice(course):
+    assert course.judge(0, "too_low").outcome == "alert"
+    assert course.judge(1, "too_high").outcome == "alert"
+    assert course.judge(2, "too_high").rule == "probabilities too high twice"
 
 
 def test_a_damaged_feed_and_few_labels_are_signals():

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from headway.components._shared import tracking
 from headway.components._shared.artifacts import LocalArtifact, read_manifest, write_manifest
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
@@ -16,7 +15,8 @@ from headway.components.monitoring.config import Labels, Windows
 from headway.components.monitoring.fleet.monitor import monitor_models
 from headway.components.monitoring.fleet.windows import due_windows
 from headway.components.serving.log import LogWriter, Served
-from tests.deployment_samples import Delivery, flights, train_sample
+from tests.deployment_samples import flights, train_sample
+from tests.served_samples import serve
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 PROMISED = {"roc_auc": {"value": 0.9, "low": 0.88, "high": 0.92}}
@@ -49,13 +49,8 @@ class Endpoint:
 
     def serve(self, which):
         """Makes a model the champion, as deploy_model does."""
-        folder = self.folder / f"delivery-{which}"
-        folder.mkdir(exist_ok=True)
-        delivery = Delivery(folder, self.folder / "state", self.models[which])
-        delivery.judge(metrics=PROMISED, gates=())
-        delivery.register()
-        tracking.promote(delivery.registration, self.state)
-        return delivery.digest
+        serve(self.state, "flights", self.models[which], PROMISED, self.folder)
+        return read_manifest(self.models[which]).model_digest
 
     def ask(self, number, which=0, *, rows=300, shifted=False, wrong=False, known_after=timedelta(hours=1)):
         """A day's requests, and their labels; `wrong` labels have nothing to do with the answers."""

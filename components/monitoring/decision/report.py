@@ -22,7 +22,8 @@ _WORDS = {
     "worse": "worse than promised",
     "unclear": "labels do not tell",
     "estimate": "estimated to be worse",
-    "bias": "probabilities off",
+    "too_high": "probabilities too high",
+    "too_low": "probabilities too low",
 }
 _SHOWN = 30
 

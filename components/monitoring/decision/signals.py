@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from headway.components._shared.decisions import Signal
 from headway.components._shared.reports.formats import counted
 from headway.components.monitoring.config import Policy
@@ -78,8 +80,7 @@ def _drift(drift: DriftResult, policy: Policy) -> dict[str, Signal]:
 
 
 def _performance(performance: PerformanceResult, policy: Policy) -> dict[str, Signal]:
-    bias = _bias(performance, policy.bias)
-    found = {"bias": bias} if bias else {}
+    found = dict(_bias(performance, policy.bias))
     for state in ("worse", "unclear"):
         metrics = [metric for metric in performance.judged if metric.state == state]
         if performance.state is None:
@@ -95,18 +96,19 @@ def _performance(performance: PerformanceResult, policy: Policy) -> dict[str, Si
     return found | ({"estimate": estimate} if estimate else {})
 
 
-def _bias(performance: PerformanceResult, limit: float) -> Signal | None:
+def _bias(performance: PerformanceResult, limit: float) -> Iterator[tuple[str, Signal]]:
     """Whether probabilities are too high or too low on the whole, as they are when what happens has become rarer.
 
-    Neither ranks of rows nor features need to change for that, so it is a signal of its own.
+    Neither ranks of rows nor features need to change for that, so these are signals of their own.
     """
     metrics = {metric.name: metric.now for metric in performance.metrics}
     span = metrics.get("bias")
     if span is None or "log_loss" not in metrics:
-        return None
-    proven = span.low > 0 or span.high < 0
-    told = f"probabilities are {abs(span.value):.3f} too {'high' if span.value > 0 else 'low'} on average"
-    return Signal(fired=proven and abs(span.value) > limit, told=told, value=span.value, limit=limit)
+        return
+    for name, off, proven in (("too_high", span.value, span.low > 0), ("too_low", -span.value, span.high < 0)):
+        fired = proven and off > limit
+        told = f"probabilities are {off:.3f} too {name.removeprefix('too_')} on average" if fired else "as it came true"
+        yield name, Signal(fired=fired, told=told, value=off, limit=limit)
 
 
 def _estimate(performance: PerformanceResult) -> Signal | None:

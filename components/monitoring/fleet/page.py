@@ -167,7 +167,7 @@ def _performance(shown: Shown) -> Iterator[Block]:
     points: dict[str, list[tuple[float, MetricResult]]] = {}
     for decision, found in zip(shown.recent, shown.found, strict=True):
         for metric in found.performance.metrics if found and found.performance else ():
-            if metric.now and (metric.state or (metric.name == "bias" and "bias" in decision.signals)):
+            if metric.now and (metric.state or (metric.name == "bias" and "too_high" in decision.signals)):
                 points.setdefault(metric.name, []).append((_at(decision), metric))
     for name, known in points.items():
         promised = known[-1][1].promised
