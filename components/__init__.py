@@ -23,6 +23,7 @@ ROOMS = {
     "collect_window": "monitoring",
     "detect_drift": "monitoring",
     "measure_performance": "monitoring",
+    "measure_service": "monitoring",
     "decide": "monitoring",
     "monitor_models": "monitoring",
     "trigger_retraining": "monitoring",

@@ -28,6 +28,7 @@ PUBLISHED = (
     "roles",
     "schema",
     "search_space",
+    "service",
     "serving",
     "source",
     "split",

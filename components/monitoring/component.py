@@ -179,6 +179,7 @@ def decide(
     policy: dict[str, Any] = {},
     drift: Input[Artifact] = None,
     performance: Input[Artifact] = None,
+    service: Input[Artifact] = None,
 ) -> None:
     """Says what follows from a window, by rules over it and the windows before: ok, watch, alert, retrain, roll_back.
 
@@ -192,6 +193,7 @@ def decide(
             `budget` (`retrainings` 2 `per` 30d), `business_hours` (none).
         drift: The `findings` of detect_drift in this window.
         performance: The `findings` of measure_performance in this window.
+        service: The `findings` of measure_service in this window.
         state_uri: Folder or `gs://` or `s3://` prefix where the history is, and where run records are kept.
 
     Returns:
@@ -210,6 +212,57 @@ def decide(
         policy=policy,
         drift=drift,
         performance=performance,
+        service=service,
+        state_uri=state_uri,
+    )
+
+
+@component(image="tabular")
+def measure_service(
+    model: Input[Model],
+    findings: Output[Artifact],
+    metrics: Output[Metrics],
+    report: Output[HTML],
+    model_name: str,
+    start: str,
+    end: str,
+    service: dict[str, Any] = {},
+    log_uri: Optional[str] = None,
+    state_uri: Optional[str] = None,
+) -> None:
+    """Measures how well an endpoint answered in a window: how fast, how much, and how often not.
+
+    Out of the inference log. A limit counts as exceeded when that is proven, with requests of the same five minutes
+    taken to depend on each other.
+
+    Args:
+        model: The model whose requests are meant.
+        model_name: The endpoint, as at deploy_model.
+        start: Start of the window, inclusive, UTC.
+        end: End of the window, exclusive, UTC.
+        service: Limits, see the JSON Schema `Service`: `p99_ms` (1000), `errors` (0.01, status 500 and above),
+            `refused` (0.1, status 400 to 499), `confidence` (0.99), `min_requests` (100).
+        log_uri: The inference log; by default `logs/MODEL_NAME` below `state_uri`.
+        state_uri: Folder or `gs://` or `s3://` prefix where the run's records and reports are kept.
+
+    Returns:
+        findings: JSON: latency quantiles, requests a second, shares of slow, failed and refused requests with
+            intervals, and what is beyond its limit.
+        metrics: Requests, requests a second, latency quantiles, shares.
+        report: Limits, latency and requests over time, statuses.
+    """
+    from headway.components.monitoring.service.measure import measure_service as run
+
+    run(
+        model,
+        findings,
+        metrics,
+        report,
+        model_name=model_name,
+        start=start,
+        end=end,
+        service=service,
+        log_uri=log_uri,
         state_uri=state_uri,
     )
 
@@ -240,8 +293,8 @@ def monitor_models(
             {"windows": {"every": "1h"}}}`.
         state_uri: Folder or `gs://` or `s3://` prefix with releases, logs and history.
         monitoring: What holds for all, see the JSON Schema `Monitoring`: `windows` (`every` 1d, `grace` 10m, `since`,
-            `at_most` 100), `labels` (`uris`, `columns`, `after`; or none), `log_uri`, `drift`, `performance`, `policy`,
-            `retraining`.
+            `at_most` 100), `labels` (`uris`, `columns`, `after`; or none), `log_uri`, `drift`, `performance`,
+            `service`, `policy`, `retraining`.
         start: Start of a single window, inclusive, UTC, instead of those that are due; needs `end`.
         end: End of that window, exclusive, UTC.
         as_of: The time at which windows must be over, UTC; by default now. For a schedule's own time, and to catch up.

@@ -113,6 +113,24 @@ class Performance(Config):
     slices: tuple[str, ...] | Literal["auto"] = "auto"
 
 
+class Service(Config):
+    """When an endpoint counts as too slow, or as failing.
+
+    Attributes:
+        p99_ms: 99 of 100 answered requests must be faster, in milliseconds.
+        errors: Largest share of requests with a status of 500 and above.
+        refused: Largest share of requests with a status of 400 to 499.
+        confidence: Of the intervals against whose lower ends limits are held.
+        min_requests: Fewest requests of which anything is judged.
+    """
+
+    p99_ms: float = Field(default=1000, gt=0)
+    errors: float = Field(default=0.01, ge=0, lt=1)
+    refused: float = Field(default=0.1, ge=0, lt=1)
+    confidence: float = Field(default=0.99, ge=0.5, le=0.999)
+    min_requests: int = Field(default=100, ge=30)
+
+
 SignalName = Literal[
     "drift",
     "much_drift",
@@ -125,6 +143,9 @@ SignalName = Literal[
     "data",
     "few_labels",
     "no_rows",
+    "slow",
+    "errors",
+    "refused",
 ]
 
 
@@ -200,6 +221,10 @@ RULES = (
     Rule(name="drift that stays", when=("much_drift",), at_least=3, of_last=4, outcome="alert"),
     Rule(name="drift", when=("drift",), outcome="watch"),
     Rule(name="all features together", when=("separation",), outcome="watch"),
+    Rule(name="errors", when=("errors",), outcome="alert"),
+    Rule(name="slow twice", when=("slow",), at_least=2, of_last=3, outcome="alert"),
+    Rule(name="slow", when=("slow",), outcome="watch"),
+    Rule(name="many requests refused", when=("refused",), outcome="watch"),
     Rule(name="nobody asks", when=("no_rows",), outcome="watch"),
 )
 
@@ -312,6 +337,7 @@ class Monitoring(Config):
         log_uri: The inference log; by default `logs/NAME` below the state folder.
         drift: When a window counts as drifted; None leaves that out.
         performance: When the model counts as worse than promised; None leaves that out.
+        service: When the endpoint counts as too slow or failing; None leaves that out.
         policy: What follows from what.
         retraining: What is run where it was decided; None leaves that to people.
     """
@@ -321,6 +347,7 @@ class Monitoring(Config):
     log_uri: str | None = None
     drift: Drift | None = Drift()
     performance: Performance | None = Performance()
+    service: Service | None = Service()
     policy: Policy = Policy()
     retraining: Retraining | None = None
 

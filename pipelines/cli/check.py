@@ -33,6 +33,7 @@ MODELS = {
     "channels": ("alerting", "Channels"),
     "drift": ("monitoring", "Drift"),
     "performance": ("monitoring", "Performance"),
+    "service": ("monitoring", "Service"),
     "policy": ("monitoring", "Policy"),
     "monitoring": ("monitoring", "Monitoring"),
 }

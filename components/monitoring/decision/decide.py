@@ -22,6 +22,7 @@ from headway.components.monitoring.decision.rules import conclude
 from headway.components.monitoring.decision.signals import signals_of
 from headway.components.monitoring.drift.result import DriftResult
 from headway.components.monitoring.performance.result import PerformanceResult
+from headway.components.monitoring.service.result import ServiceResult
 from headway.components.monitoring.window.result import WindowResult
 
 Found = TypeVar("Found", bound=BaseModel)
@@ -37,6 +38,7 @@ def decide(
     policy: Mapping[str, Any],
     drift: Artifact | None = None,
     performance: Artifact | None = None,
+    service: Artifact | None = None,
     state_uri: str,
 ) -> None:
     """Judges a window by the policy, and keeps the decision; a window that was judged already keeps the one it has."""
@@ -44,10 +46,12 @@ def decide(
     found = _read(window, WindowResult, "window", "collect_window")
     drifted = _read(drift, DriftResult, "drift", "detect_drift") if drift else None
     performed = _read(performance, PerformanceResult, "performance", "measure_performance") if performance else None
+    served = _read(service, ServiceResult, "service", "measure_service") if service else None
     _require_one_window(found, drifted, performed)
+    _require_same_span(found, served)
 
     history = History(state, found.model_name)
-    result, past = decide_on(found, drifted, performed, settings, history, state)
+    result, past = decide_on(found, drifted, performed, settings, history, state, served)
 
     Path(decision.path).parent.mkdir(parents=True, exist_ok=True)
     Path(decision.path).write_bytes(dump_json(result.model_dump(mode="json")))
@@ -66,13 +70,14 @@ def decide_on(
     policy: Policy,
     history: History,
     state: State,
+    service: ServiceResult | None = None,
 ) -> tuple[Decision, Past]:
     """Judges a window, keeps the decision and, unless all is well, has it in the audit trail; gives the past too.
 
     Raises:
         HeadwayError: `history.damaged`.
     """
-    signals = signals_of(window, drift, performance, policy)
+    signals = signals_of(window, drift, performance, policy, service)
     past = history.past(window.start, window.label_cutoff or window.end)
     result = history.keep(conclude(window, signals, past, policy))
     if result.outcome != "ok":
@@ -122,3 +127,17 @@ def _require_one_window(window: WindowResult, drift: DriftResult | None, perform
                 value=found.fingerprint,
                 remedy="Give what was found in this very window about this very model.",
             )
+
+
+def _require_same_span(window: WindowResult, service: ServiceResult | None) -> None:
+    if service is None:
+        return
+    ours = (window.model_digest, window.start, window.end)
+    theirs = (service.model_digest, service.start, service.end)
+    if ours != theirs:
+        raise HeadwayError(
+            "decision.other_window",
+            "What was given as 'service' is about another window or another model.",
+            value=" ".join(theirs[1:]),
+            remedy="Give what was found in this very window about this very model.",
+        )

@@ -24,6 +24,9 @@ _WORDS = {
     "estimate": "estimated to be worse",
     "too_high": "probabilities too high",
     "too_low": "probabilities too low",
+    "slow": "slow",
+    "errors": "errors",
+    "refused": "requests refused",
 }
 _SHOWN = 30
 

@@ -9,11 +9,16 @@ from headway.components._shared.reports.formats import counted
 from headway.components.monitoring.config import Policy
 from headway.components.monitoring.drift.result import DriftResult
 from headway.components.monitoring.performance.result import PerformanceResult
+from headway.components.monitoring.service.result import ServiceResult
 from headway.components.monitoring.window.result import WindowResult
 
 
 def signals_of(
-    window: WindowResult, drift: DriftResult | None, performance: PerformanceResult | None, policy: Policy
+    window: WindowResult,
+    drift: DriftResult | None,
+    performance: PerformanceResult | None,
+    policy: Policy,
+    service: ServiceResult | None = None,
 ) -> dict[str, Signal]:
     """Each signal that can be told of a window; what was not looked at is not there.
 
@@ -22,6 +27,7 @@ def signals_of(
         drift: Of detect_drift.
         performance: Of measure_performance.
         policy: Limits.
+        service: Of measure_service.
     """
     found = {"data": _data(window, drift), "no_rows": Signal(fired=not window.rows, told=_rows(window))}
     if window.coverage is not None:
@@ -36,6 +42,8 @@ def signals_of(
         found |= _drift(drift, policy)
     if performance is not None:
         found |= _performance(performance, policy)
+    if service is not None and service.enough:
+        found |= dict(_service(service))
     return found
 
 
@@ -94,6 +102,15 @@ def _performance(performance: PerformanceResult, policy: Policy) -> dict[str, Si
         )
     estimate = _estimate(performance)
     return found | ({"estimate": estimate} if estimate else {})
+
+
+def _service(service: ServiceResult) -> Iterator[tuple[str, Signal]]:
+    levels = {"slow": service.slower, "errors": service.errors, "refused": service.refused}
+    words = {"slow": "were slower than allowed", "errors": "failed", "refused": "were refused"}
+    for name, level in levels.items():
+        if level:
+            told = f"{level.share.value:.2%} of the requests {words[name]}"
+            yield name, Signal(fired=level.exceeded, told=told, value=level.share.value, limit=level.limit)
 
 
 def _bias(performance: PerformanceResult, limit: float) -> Iterator[tuple[str, Signal]]:

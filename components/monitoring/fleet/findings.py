@@ -13,6 +13,7 @@ from headway.components._shared.state import State, dump_json
 from headway.components._shared.times import in_a_name
 from headway.components.monitoring.drift.result import DriftResult
 from headway.components.monitoring.performance.result import PerformanceResult
+from headway.components.monitoring.service.result import ServiceResult
 from headway.components.monitoring.window.result import WindowResult
 
 
@@ -23,11 +24,13 @@ class Findings(Config):
         window: What was collected.
         drift: None where it was not looked at.
         performance: None where it was not measured.
+        service: None where it was not measured.
     """
 
     window: WindowResult
     drift: DriftResult | None = None
     performance: PerformanceResult | None = None
+    service: ServiceResult | None = None
 
 
 class Evidence:

@@ -26,6 +26,8 @@ from headway.components.monitoring.fleet.releases import Released, Releases
 from headway.components.monitoring.fleet.windows import Due, due_windows
 from headway.components.monitoring.performance.measure import judge
 from headway.components.monitoring.performance.result import PerformanceResult
+from headway.components.monitoring.service.measure import judge as judge_service
+from headway.components.monitoring.service.result import ServiceResult
 from headway.components.monitoring.window.collect import collect, empty_window, is_released, log_place
 from headway.components.monitoring.window.labels import Labels as KnownLabels
 from headway.components.monitoring.window.labels import read_labels
@@ -116,8 +118,10 @@ class Watch:
             window = window.model_copy(update={"label_cutoff": cutoff})
             drift = self._drift(window, released, rows) if rows else None
             performance = self._performance(window, released, rows) if rows else None
-        self.evidence.keep(Findings(window=window, drift=drift, performance=performance))
-        decision, _ = decide_on(window, drift, performance, self._settings.policy, self.history, self._state)
+        service = self._service(due, released)
+        self.evidence.keep(Findings(window=window, drift=drift, performance=performance, service=service))
+        policy = self._settings.policy
+        decision, _ = decide_on(window, drift, performance, policy, self.history, self._state, service)
         log.info(f"{self._name} {window.start} to {window.end}: {decision.outcome}, {decision.reason}")
         return decision
 
@@ -133,8 +137,7 @@ class Watch:
     def _collected(self, due: Due, digest: str, folder: Path) -> tuple[WindowResult, Released, Counter[str]]:
         """The window of one model, perhaps without a row, and how much other versions answered."""
         released = self._releases.of(digest)
-        uri = log_place(self._settings.log_uri, self._state, self._name)
-        found = Log(uri, log_columns(released.manifest), digest, due.start, due.end)
+        found = self._log(due, released)
         labels = self._known_labels(released, due)
         try:
             window = collect(found, released.manifest, folder, self._name, labels, self._state)
@@ -143,6 +146,14 @@ class Watch:
                 raise
             window = empty_window(found, released.manifest, self._name, self._state)
         return window, released, found.counted.other_models
+
+    def _log(self, due: Due, released: Released) -> Log:
+        uri, manifest = log_place(self._settings.log_uri, self._state, self._name), released.manifest
+        return Log(uri, log_columns(manifest), manifest.model_digest, due.start, due.end)
+
+    def _service(self, due: Due, released: Released) -> ServiceResult | None:
+        settings = self._settings.service
+        return judge_service(self._log(due, released), settings) if settings else None
 
     def _known_labels(self, released: Released, due: Due) -> KnownLabels | None:
         """The labels that were known by the cutoff; those without a time are known once they are there."""

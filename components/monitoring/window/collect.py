@@ -52,7 +52,7 @@ def collect_window(
 ) -> None:
     """Reads a window of a log, joins the labels, and writes both down with what was left out."""
     manifest = read_manifest(model.path)
-    span = _window(start, end)
+    span = window_span(start, end)
     cutoff = parse_time(label_cutoff) if label_cutoff else None
     state = State(state_uri) if state_uri else None
     log = Log(log_place(log_uri, state, model_name), log_columns(manifest), manifest.model_digest, *span)
@@ -198,7 +198,12 @@ class _Join:
         return LabelCounts(**told, before_prediction=int((delays < 0).sum()), delay_s=quantiles)
 
 
-def _window(start: str, end: str) -> tuple[datetime, datetime]:
+def window_span(start: str, end: str) -> tuple[datetime, datetime]:
+    """The times of a window.
+
+    Raises:
+        HeadwayError: `time.unreadable`, `window.backwards`.
+    """
     first, last = parse_time(start), parse_time(end)
     if first >= last:
         raise HeadwayError(

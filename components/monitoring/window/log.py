@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.inference_logs import ID, MODEL, REQUEST, STATUS, TIME, day_folder, hour_folder
+from headway.components._shared.inference_logs import ID, LATENCY, MODEL, REQUEST, STATUS, TIME, day_folder, hour_folder
 from headway.components._shared.storage import Stat, cloud_options, open_storage
 
 # Units are read together up to this size of their files.
@@ -83,6 +83,16 @@ class Log:
             self.counted.duplicates += rows.height - new.height
             if new.height:
                 yield new
+
+    def requests(self) -> pl.DataFrame:
+        """One row a request of the model, with `_time`, `_status` and `_latency_ms`, by time."""
+        columns = (REQUEST, TIME, MODEL, STATUS, LATENCY)
+        frames = [
+            self._read(files, columns).filter(pl.col(MODEL) == self.model_digest).drop(MODEL).unique(REQUEST)
+            for files in self._batches()
+        ]
+        every = pl.concat([pl.DataFrame(schema={name: self.columns[name] for name in columns}).drop(MODEL), *frames])
+        return every.sort(TIME, REQUEST).unique(REQUEST, keep="first", maintain_order=True).drop(REQUEST)
 
     def _batches(self) -> Iterator[list[str]]:
         """The files of the window in the order of time, those of small units together."""

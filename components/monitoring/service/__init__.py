@@ -1,0 +1,1 @@
+"""How well the endpoint answered: how fast, how much, and how often not."""
