@@ -24,6 +24,7 @@ ROOMS = {
     "detect_drift": "monitoring",
     "measure_performance": "monitoring",
     "measure_service": "monitoring",
+    "compare_versions": "monitoring",
     "decide": "monitoring",
     "monitor_models": "monitoring",
     "trigger_retraining": "monitoring",

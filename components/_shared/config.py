@@ -17,6 +17,7 @@ PUBLISHED = (
     "alerts",
     "channels",
     "checks",
+    "comparison",
     "contract",
     "drift",
     "evaluation",

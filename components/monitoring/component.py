@@ -268,6 +268,59 @@ def measure_service(
 
 
 @component(image="tabular")
+def compare_versions(
+    model: Input[Model],
+    findings: Output[Artifact],
+    metrics: Output[Metrics],
+    report: Output[HTML],
+    model_name: str,
+    start: str,
+    end: str,
+    comparison: dict[str, Any] = {},
+    labels: Input[Dataset] = None,
+    log_uri: Optional[str] = None,
+    state_uri: Optional[str] = None,
+) -> None:
+    """Compares two versions that shared the traffic, by what came of their answers; may be asked every hour.
+
+    Reads the inference log and joins the labels. Differences come with intervals that hold at all times at once, so
+    whoever looks often is not misled, and a test may end as soon as it is decided.
+
+    Args:
+        model: One of the versions; both have the same target.
+        model_name: The endpoint, as at deploy_model.
+        start: Start of the window, inclusive, UTC.
+        end: End of the window, exclusive, UTC.
+        comparison: By what, see the JSON Schema `Comparison`: `metrics` (each with `kind` correct, label, value, errors
+            or slow), `versions` (two digests), `window` (1h), `confidence` (0.95), `min_effect` (0.02).
+        labels: Rows with the column that has the role `id` in the model's schema and the target.
+        log_uri: The inference log; by default `logs/MODEL_NAME` below `state_uri`.
+        state_uri: Folder or `gs://` or `s3://` prefix where the run's records and reports are kept.
+
+    Returns:
+        findings: JSON: each metric of both versions, their difference with its interval over time, which is proven to
+            be better, and how many rows an effect that matters takes.
+        metrics: Rows of both, each difference.
+        report: The differences, how their intervals shrank, and how it was judged.
+    """
+    from headway.components.monitoring.versions.compare import compare_versions as run
+
+    run(
+        model,
+        findings,
+        metrics,
+        report,
+        model_name=model_name,
+        start=start,
+        end=end,
+        comparison=comparison,
+        labels=labels,
+        log_uri=log_uri,
+        state_uri=state_uri,
+    )
+
+
+@component(image="tabular")
 def monitor_models(
     decisions: Output[Artifact],
     metrics: Output[Metrics],

@@ -34,6 +34,7 @@ MODELS = {
     "drift": ("monitoring", "Drift"),
     "performance": ("monitoring", "Performance"),
     "service": ("monitoring", "Service"),
+    "comparison": ("monitoring", "Versions"),
     "policy": ("monitoring", "Policy"),
     "monitoring": ("monitoring", "Monitoring"),
 }

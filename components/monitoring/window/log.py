@@ -94,6 +94,12 @@ class Log:
         every = pl.concat([pl.DataFrame(schema={name: self.columns[name] for name in columns}).drop(MODEL), *frames])
         return every.sort(TIME, REQUEST).unique(REQUEST, keep="first", maintain_order=True).drop(REQUEST)
 
+    def everything(self) -> pl.DataFrame:
+        """The rows of every version, answered or refused, by time and id; each id comes once."""
+        frames = [self._read(files, tuple(self.columns)) for files in self._batches()]
+        every = pl.concat([pl.DataFrame(schema=dict(self.columns)), *frames])
+        return every.sort(TIME, ID).unique(ID, keep="first", maintain_order=True)
+
     def _batches(self) -> Iterator[list[str]]:
         """The files of the window in the order of time, those of small units together."""
         root, batch, size = open_storage(self.uri).uri, list[str](), 0
