@@ -93,6 +93,7 @@ def _over_time(each: Compared) -> Block:
 def _method(settings: Versions) -> str:
     return (
         f"Rows are counted in windows of {settings.window}, so what happens to both versions alike, such as a night, "
-        f"is no evidence; the first one only says about where shares are. The intervals hold with {settings.confidence:.0%} at all times at once: they may be looked "
-        "at after every window, and a test may end when it has been decided."
+        "is no evidence; the first one only says about where shares are. The intervals hold with "
+        f"{settings.confidence:.0%} at all times at once: they may be looked at after every window, and a test may end "
+        "when it has been decided."
     )
