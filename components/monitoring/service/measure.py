@@ -83,7 +83,7 @@ def judge(log: Log, settings: Service) -> ServiceResult:
     if not rows.height:
         return head
     answered = rows.filter(pl.col(STATUS) < 400)
-    slow = _level(answered, answered[LATENCY] > settings.p99_ms, 0.01, settings)
+    slow = level(answered, answered[LATENCY] > settings.p99_ms, 0.01, settings)
     minutes = rows.group_by(pl.col(TIME).dt.truncate("1m")).agg(pl.len())["len"]
     counts = rows[STATUS].value_counts(sort=True)
     return head.model_copy(
@@ -96,8 +96,8 @@ def judge(log: Log, settings: Service) -> ServiceResult:
                 if answered.height
             },
             "slower": slow,
-            "errors": _level(rows, rows[STATUS] >= 500, settings.errors, settings),
-            "refused": _level(rows, rows[STATUS].is_between(400, 499), settings.refused, settings),
+            "errors": level(rows, rows[STATUS] >= 500, settings.errors, settings),
+            "refused": level(rows, rows[STATUS].is_between(400, 499), settings.refused, settings),
             "statuses": {str(status): count for status, count in counts.iter_rows()},
             "hourly": _hourly(answered),
             "enough": rows.height >= settings.min_requests,
@@ -114,8 +114,15 @@ def told(result: ServiceResult) -> str:
     return f"{said}; too many: {', '.join(named)}" if named else said
 
 
-def _level(rows: pl.DataFrame, found: pl.Series, limit: float, settings: Service) -> Level | None:
-    """The share of rows with its interval, of which rows of one slot may depend on each other."""
+def level(rows: pl.DataFrame, found: pl.Series, limit: float, settings: Service) -> Level | None:
+    """The share of requests that something was found of, held against a limit.
+
+    Args:
+        rows: The requests, with `_time`: those of one slot may depend on each other.
+        found: Whether it was found, of each.
+        limit: Largest share that is fine.
+        settings: Confidence, and of how few requests nothing is judged.
+    """
     if not rows.height:
         return None
     hits = found.fill_null(value=False).to_numpy().astype(float)
