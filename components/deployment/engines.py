@@ -10,9 +10,9 @@ from typing import Any, Protocol
 from headway.components._shared.config import Config
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.kubernetes import in_cluster
+from headway.components._shared.tokens import bearer
 from headway.components.deployment.config import Serving
 from headway.components.deployment.memory import History, Progress
-from headway.components.deployment.tokens import bearer
 
 
 @dataclass(frozen=True)

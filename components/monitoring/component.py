@@ -241,7 +241,8 @@ def measure_service(
         start: Start of the window, inclusive, UTC.
         end: End of the window, exclusive, UTC.
         service: Limits, see the JSON Schema `Service`: `p99_ms` (1000), `errors` (0.01, status 500 and above),
-            `refused` (0.1, status 400 to 499), `confidence` (0.99), `min_requests` (100).
+            `refused` (0.1, status 400 to 499), `confidence` (0.99), `min_requests` (100); `prometheus` (`address`,
+            `namespace`, ...) for what the log does not know, with `restarts` (0) and `memory` (0.9).
         log_uri: The inference log; by default `logs/MODEL_NAME` below `state_uri`.
         state_uri: Folder or `gs://` or `s3://` prefix where the run's records and reports are kept.
 

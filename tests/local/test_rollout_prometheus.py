@@ -98,7 +98,7 @@ def test_without_prometheus_nothing_is_proven_and_the_policy_decides(tmp_path, f
         pass
     plan(second, {"set_weight": 50}, analysis(gone, patience="1s"))
     error = failed(second)
-    assert (error.code, error.value) == ("deployment.prometheus_unreachable", gone.address)
+    assert (error.code, error.value) == ("prometheus.unreachable", gone.address)
     assert "could not be decided whether the candidate is as good" in error.message
     plan(second, {"set_weight": 50}, analysis(gone, patience="1s"), on_inconclusive="go_on")
     after = second.deploy()

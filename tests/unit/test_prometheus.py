@@ -9,9 +9,9 @@ import pytest
 
 from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.prometheus import Server
 from headway.components.deployment.analysis.config import Analysis, Prometheus
 from headway.components.deployment.analysis.counters import Counters
-from headway.components.deployment.analysis.prometheus import Server
 from headway.components.deployment.analysis.traffic import analyse_traffic
 from tests.prometheus import Application, needs_prometheus, prometheus
 
@@ -87,7 +87,7 @@ def test_values_that_are_not_finite_and_queries_without_a_series_are_no_numbers(
 )
 def test_a_query_that_gives_no_vector_is_named(server, query, says):
     error = fault(server.address, query)
-    assert (error.code, error.value) == ("deployment.prometheus_query", query)
+    assert (error.code, error.value) == ("prometheus.query", query)
     assert says in error.message
 
 
@@ -103,7 +103,7 @@ def test_a_server_that_wants_an_account_refuses_and_the_token_is_told_nowhere(tm
             traffic(server.address, **given),
             false_alarm=0.01,
         )
-    assert (error.code, error.value) == ("deployment.prometheus_refused", server.address)
+    assert (error.code, error.value) == ("prometheus.refused", server.address)
     assert "token_file" in error.remedy
     assert outcome.decision == "inconclusive"
     assert [(c.check, c.passed) for c in outcome.checks] == [
@@ -128,7 +128,7 @@ def test_a_token_is_sent_to_the_address_alone_and_no_redirect_is_followed(tmp_pa
     monkeypatch.setenv("MONITORING_TOKEN", TOKEN)
     with something(200) as (elsewhere, reached), something(302, headers=[("Location", elsewhere)]) as (address, got):
         error = fault(f"{address}/tenant", token_env="MONITORING_TOKEN", headers={"X-Scope-OrgID": "team"})
-    assert error.code == "deployment.prometheus_refused"
+    assert error.code == "prometheus.refused"
     assert reached == []
     path, headers, body = got[0]
     assert (path, headers["Authorization"], headers["X-Scope-OrgID"]) == (
@@ -144,7 +144,7 @@ def test_what_is_no_prometheus_is_told_without_a_word_of_what_it_says():
     page = b'{"AccessKeyId": "planted", "Token": "planted"}'
     with something(200, page) as (address, _):
         error = fault(address)
-    assert (error.code, error.value) == ("deployment.prometheus_unreachable", address)
+    assert (error.code, error.value) == ("prometheus.unreachable", address)
     assert "does not speak the HTTP API" in error.message
     with something(400, page) as (address, _):
         refused = fault(address)
@@ -154,12 +154,12 @@ def test_what_is_no_prometheus_is_told_without_a_word_of_what_it_says():
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        (401, "deployment.prometheus_refused"),
-        (403, "deployment.prometheus_refused"),
-        (404, "deployment.prometheus_refused"),
-        (422, "deployment.prometheus_query"),
-        (429, "deployment.prometheus_unreachable"),
-        (503, "deployment.prometheus_unreachable"),
+        (401, "prometheus.refused"),
+        (403, "prometheus.refused"),
+        (404, "prometheus.refused"),
+        (422, "prometheus.query"),
+        (429, "prometheus.unreachable"),
+        (503, "prometheus.unreachable"),
     ],
 )
 def test_each_refusal_has_its_name(status, code):
@@ -177,7 +177,7 @@ def test_silence_and_absence_are_told_apart():
 def test_a_file_that_holds_no_token_is_named_and_not_quoted(tmp_path, content):
     (tmp_path / "token").write_bytes(content)
     error = fault("http://127.0.0.1:9", token_file=str(tmp_path / "token"))
-    assert error.code == "deployment.prometheus_token"
+    assert error.code == "prometheus.token"
     assert "Evil" not in str(error)
 
 
@@ -346,7 +346,7 @@ def test_too_few_requests_do_not_pass_and_a_bad_query_is_not_waited_for(server, 
     started = time.monotonic()
     outcome = judged(server, application, shop(0.3, 0.3), [{**SOLD[0], "total": "sum("}], patience="1h")
     assert time.monotonic() - started < 10
-    assert (outcome.decision, outcome.error("here").code) == ("inconclusive", "deployment.prometheus_query")
+    assert (outcome.decision, outcome.error("here").code) == ("inconclusive", "prometheus.query")
     outcome = judged(server, application, shop(0.3, 0.3), SOLD, max_requests=5000, min_requests=10**6)
     assert (outcome.decision, outcome.fault) == ("inconclusive", None)
 
@@ -357,7 +357,7 @@ def test_a_prometheus_that_fails_is_asked_again_until_patience_ends():
         outcome = analyse_traffic(*NAMES, traffic(address, SOLD, patience="1s"), false_alarm=0.01)
     assert 1 <= time.monotonic() - started < 5
     assert len(got) >= 4
-    assert (outcome.decision, outcome.error("here").code) == ("inconclusive", "deployment.prometheus_unreachable")
+    assert (outcome.decision, outcome.error("here").code) == ("inconclusive", "prometheus.unreachable")
 
 
 def test_a_name_that_the_engine_does_not_know_is_told():

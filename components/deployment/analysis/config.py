@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Discriminator, Field, model_validator
 
 from headway.components._shared.config import Config, Duration
+from headway.components._shared.prometheus import Access
 
 # What the suite's own model server counts: each answer by route and status, and kserve's histogram of predictions.
 _INFERENCE = r'route=~".*(/infer|:predict)"'
@@ -16,7 +17,6 @@ CONFIDENCE = 0.95
 # The edges of kserve's histogram, in seconds.
 _EDGES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _WITHIN = 'request_predict_seconds_bucket{$selector,le=~"$le"}'
-_SECRET = ("authorization", "cookie", "key", "token", "secret", "password")
 
 
 def _check_query(query: str) -> str:
@@ -129,7 +129,7 @@ class Mean(Config):
 Metric = Annotated[Errors | Latency | Share | Mean, Discriminator("kind")]
 
 
-class Prometheus(Config):
+class Prometheus(Access):
     """Where the metrics of both versions are, and which are compared.
 
     In a query `$selector` stands for the labels that pick a version's series: of the engine kserve
@@ -138,31 +138,19 @@ class Prometheus(Config):
     `sum`: only so it is seen when one of them begins anew.
 
     Attributes:
-        address: Of the server, such as `http://prometheus.monitoring:9090`.
-        token_file: File with a bearer token, read before each request.
-        token_env: Environment variable with one.
-        headers: What each request carries, such as `X-Scope-OrgID`; nothing secret, since parameters are seen by many.
-        ca_file: Certificates that the server's must be signed by, where the machine's own do not do.
         selector: Other labels that pick a version's series, where Prometheus names them otherwise.
         interval: Time between two looks.
         query_offset: How far back each look is taken, so that every sample of that moment has arrived: more than a
             scrape takes, and with remote write more than that lags.
-        timeout: Time for one answer.
         patience: For how long Prometheus may fail; after that nothing is decided.
         max_requests: Requests to the candidate after which the analysis ends; None leaves that to `max_duration`.
         confidence: With which each limit must be proven to be kept before the candidate goes on.
         metrics: What is compared, every one within its limit.
     """
 
-    address: str = Field(pattern=r"^https?://[^/@?#\s]+(/[^@?#\s]*)?$")
-    token_file: str | None = None
-    token_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    headers: dict[str, str] = {}
-    ca_file: str | None = None
     selector: Query | None = None
     interval: Duration = "15s"
     query_offset: Duration = "2s"
-    timeout: Duration = "10s"
     patience: Duration = "2m"
     max_requests: int | None = Field(default=None, ge=1)
     confidence: float = Field(default=CONFIDENCE, ge=0.5, lt=1)
@@ -170,13 +158,6 @@ class Prometheus(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Prometheus:
-        if self.token_file and self.token_env:
-            raise ValueError("give token_file or token_env, not both")
-        for name, value in self.headers.items():
-            if any(word in name.lower() for word in _SECRET):
-                raise ValueError(f"the header {name} looks like a secret; use token_file or token_env")
-            if not f"{name}{value}".isprintable():
-                raise ValueError(f"the header {name} must be printable")
         for metric in self.metrics:
             if isinstance(metric, Share | Mean) and metric.min_effect and metric.min_effect <= -metric.limit:
                 raise ValueError(f"min_effect of {metric.name} must be more than its limit asks for")

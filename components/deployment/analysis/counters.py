@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from headway.components.deployment.analysis.prometheus import Answer, Labels
+from headway.components._shared.prometheus import Answer, Labels
 
 # A series without these has been added up over targets; then all are of one.
 _TARGET = ("instance", "pod")

@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from string import Template
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.prometheus import QUERY, Answer, Server
 from headway.components._shared.times import parse_duration
 from headway.components.deployment.analysis.comparison import Comparison, Counts, queries_of
 from headway.components.deployment.analysis.config import Analysis, Latency, Metric, Prometheus
 from headway.components.deployment.analysis.counters import Counters
 from headway.components.deployment.analysis.outcome import Decision, Outcome, combined
-from headway.components.deployment.analysis.prometheus import QUERY, Answer, Server
 from headway.components.deployment.record import Check
 
 log = logging.getLogger("headway")
 
-_FAULTS = "deployment.prometheus"
+_FAULTS = "prometheus."
 
 
 def analyse_traffic(

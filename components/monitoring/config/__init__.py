@@ -12,7 +12,15 @@ from headway.components._shared.config import Config, Duration, parse, readable
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import checked_model_name
 from headway.components._shared.times import parse_duration, parse_time
-from headway.components.monitoring.config.limits import Classifier, ColumnDrift, Drift, Limits, Performance, Service
+from headway.components.monitoring.config.limits import (
+    Classifier,
+    ColumnDrift,
+    Drift,
+    Limits,
+    Performance,
+    Service,
+    ServiceMetrics,
+)
 from headway.components.monitoring.config.policy import RULES, Budget, BusinessHours, Policy, Rule, SignalName
 from headway.components.monitoring.config.retraining import PipelinesApi, Retraining
 from headway.components.monitoring.config.versions import Outcome, Versions
@@ -34,6 +42,7 @@ __all__ = [
     "Retraining",
     "Rule",
     "Service",
+    "ServiceMetrics",
     "SignalName",
     "Versions",
     "Windows",

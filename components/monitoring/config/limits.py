@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from headway.components._shared.config import Config
+from headway.components._shared.prometheus import Access
 from headway.components.monitoring.drift.measures import Measure
 
 
@@ -107,6 +108,18 @@ class Performance(Config):
     slices: tuple[str, ...] | Literal["auto"] = "auto"
 
 
+class ServiceMetrics(Access):
+    """Prometheus, and which of its series are the endpoint's.
+
+    Attributes:
+        namespace: Of the endpoint's pods; None takes every one.
+        selector: Labels that pick the series, where they are not told by `namespace` and a pod's or service's name.
+    """
+
+    namespace: str | None = None
+    selector: str | None = None
+
+
 class Service(Config):
     """When an endpoint counts as too slow, or as failing.
 
@@ -123,3 +136,6 @@ class Service(Config):
     refused: float = Field(default=0.1, ge=0, lt=1)
     confidence: float = Field(default=0.99, ge=0.5, le=0.999)
     min_requests: int = Field(default=100, ge=30)
+    prometheus: ServiceMetrics | None = None
+    restarts: int = Field(default=0, ge=0)
+    memory: float = Field(default=0.9, gt=0, le=1)

@@ -24,6 +24,8 @@ SignalName = Literal[
     "slow",
     "errors",
     "refused",
+    "restarts",
+    "memory",
 ]
 
 
@@ -102,6 +104,9 @@ RULES = (
     Rule(name="errors", when=("errors",), outcome="alert"),
     Rule(name="slow twice", when=("slow",), at_least=2, of_last=3, outcome="alert"),
     Rule(name="slow", when=("slow",), outcome="watch"),
+    Rule(name="restarts twice", when=("restarts",), at_least=2, of_last=3, outcome="alert"),
+    Rule(name="restarts", when=("restarts",), outcome="watch"),
+    Rule(name="memory nearly full", when=("memory",), outcome="watch"),
     Rule(name="many requests refused", when=("refused",), outcome="watch"),
     Rule(name="nobody asks", when=("no_rows",), outcome="watch"),
 )

@@ -27,6 +27,8 @@ _WORDS = {
     "slow": "slow",
     "errors": "errors",
     "refused": "requests refused",
+    "restarts": "restarts",
+    "memory": "memory nearly full",
 }
 _SHOWN = 30
 

@@ -42,7 +42,7 @@ def signals_of(
         found |= _drift(drift, policy)
     if performance is not None:
         found |= _performance(performance, policy)
-    if service is not None and service.enough:
+    if service is not None:
         found |= dict(_service(service))
     return found
 
@@ -108,9 +108,19 @@ def _service(service: ServiceResult) -> Iterator[tuple[str, Signal]]:
     levels = {"slow": service.slower, "errors": service.errors, "refused": service.refused}
     words = {"slow": "were slower than allowed", "errors": "failed", "refused": "were refused"}
     for name, level in levels.items():
-        if level:
+        if level and service.enough:
             told = f"{level.share.value:.2%} of the requests {words[name]}"
             yield name, Signal(fired=level.exceeded, told=told, value=level.share.value, limit=level.limit)
+
+    if service.restarts:
+        count, fine = service.restarts
+        yield "restarts", Signal(fired=count > fine, told=f"{count:g} restarts of containers", value=count, limit=fine)
+    if service.memory:
+        share, most = service.memory
+        yield (
+            "memory",
+            Signal(fired=share > most, told=f"a pod used {share:.0%} of its memory", value=share, limit=most),
+        )
 
 
 def _bias(performance: PerformanceResult, limit: float) -> Iterator[tuple[str, Signal]]:

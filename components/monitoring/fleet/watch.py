@@ -153,7 +153,7 @@ class Watch:
 
     def _service(self, due: Due, released: Released) -> ServiceResult | None:
         settings = self._settings.service
-        return judge_service(self._log(due, released), settings) if settings else None
+        return judge_service(self._log(due, released), settings, self._name) if settings else None
 
     def _known_labels(self, released: Released, due: Due) -> KnownLabels | None:
         """The labels that were known by the cutoff; those without a time are known once they are there."""

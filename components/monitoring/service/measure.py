@@ -19,8 +19,9 @@ from headway.components._shared.statistics.estimates import UNIT, Estimate
 from headway.components._shared.statistics.intervals import interval, wilson
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components._shared.times import format_time
-from headway.components.monitoring.config import Service
+from headway.components.monitoring.config import Service, ServiceMetrics
 from headway.components.monitoring.performance.measures import Span
+from headway.components.monitoring.service.metrics import ask
 from headway.components.monitoring.service.report import write_report
 from headway.components.monitoring.service.result import Level, ServiceResult
 from headway.components.monitoring.window.collect import log_place, window_span
@@ -49,7 +50,7 @@ def measure_service(
     settings, manifest = parse(Service, service, parameter="service"), read_manifest(model.path)
     uri = log_place(log_uri, State(state_uri) if state_uri else None, model_name)
     log = Log(uri, log_columns(manifest), manifest.model_digest, *window_span(start, end))
-    result = judge(log, settings)
+    result = judge(log, settings, model_name)
     if not result.requests:
         raise HeadwayError(
             "service.no_requests",
@@ -69,17 +70,23 @@ def measure_service(
     decided(told(result), rows=result.requests)
 
 
-def judge(log: Log, settings: Service) -> ServiceResult:
+def judge(log: Log, settings: Service, model_name: str = "") -> ServiceResult:
     """Measures a window of a log, and holds it against the limits.
 
     Args:
         log: The window.
         settings: Limits; each is held against the lower end of an interval, so that what exceeds it is proven to.
+        model_name: The endpoint, by which Prometheus knows it.
+
+    Raises:
+        HeadwayError: `prometheus.*`, where it is to be asked.
     """
     rows = log.requests()
     head = ServiceResult(
         model_digest=log.model_digest, start=format_time(log.start), end=format_time(log.end), requests=rows.height
     )
+    if settings.prometheus:
+        head = head.model_copy(update=_beside(log, settings, settings.prometheus, model_name))
     if not rows.height:
         return head
     answered = rows.filter(pl.col(STATUS) < 400)
@@ -112,6 +119,19 @@ def told(result: ServiceResult) -> str:
     beyond = {"slower than allowed": result.slower, "errors": result.errors, "refused": result.refused}
     named = [f"{level.share.value:.2%} {name}" for name, level in beyond.items() if level and level.exceeded]
     return f"{said}; too many: {', '.join(named)}" if named else said
+
+
+def _beside(log: Log, settings: Service, prometheus: ServiceMetrics, model_name: str) -> dict[str, Any]:
+    """What Prometheus knows of the window, and what of that has a limit."""
+    found = ask(prometheus, model_name, log.start, log.end)
+    kubernetes = found.get("kubernetes", {})
+    restarts, memory = kubernetes.get("restarts"), kubernetes.get("memory_share")
+    return {
+        "metrics": found,
+        # Prometheus extrapolates to the ends of a window, so a restart may count for a little more or less than one.
+        "restarts": None if restarts is None else (float(round(restarts)), settings.restarts),
+        "memory": None if memory is None else (memory, settings.memory),
+    }
 
 
 def level(rows: pl.DataFrame, found: pl.Series, limit: float, settings: Service) -> Level | None:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from headway.components._shared.reports import Block, Page, Value, badge, charts, figure, interval, mono, percent, table
+from headway.components._shared.reports import (
+    Block,
+    Page,
+    Value,
+    badge,
+    charts,
+    figure,
+    interval,
+    mono,
+    percent,
+    table,
+    text,
+)
 from headway.components._shared.reports.formats import counted
 from headway.components._shared.times import parse_time
 from headway.components.monitoring.config import Service
@@ -24,6 +36,8 @@ def write_report(path: str, result: ServiceResult, settings: Service) -> None:
     page = Page("Service", lead, tone=tone, status=status, kind="measure_service", facts=_facts(result))  # type: ignore[arg-type]
     page.section("Limits", _limits(result, settings))
     page.section("Over time", *_over_time(result, settings))
+    if result.metrics is not None:
+        page.section("What Prometheus knows", *_beside(result))
     rows: list[tuple[Value, ...]] = [
         (code, count, percent(count / result.requests)) for code, count in result.statuses.items()
     ]
@@ -59,6 +73,28 @@ def _limits(result: ServiceResult, settings: Service) -> Block:
         if level
     ]
     return table(["Requests", "State", "Share", "At most"], rows)
+
+
+_NAMES = {
+    "requests": "requests",
+    "failed": "requests that failed",
+    "p50_ms": "median latency in ms",
+    "p99_ms": "99th percentile of latency in ms",
+    "restarts": "restarts of containers",
+    "memory_share": "largest share of its memory limit that a pod used",
+    "throttled_share": "share of the time in which the processor was throttled",
+}
+
+
+def _beside(result: ServiceResult) -> list[Block]:
+    rows: list[tuple[Value, ...]] = [
+        (name, _NAMES[figure_name], round(value, 4))
+        for name, figures in (result.metrics or {}).items()
+        for figure_name, value in figures.items()
+    ]
+    return [
+        table(["Metrics of", "What", "Value"], rows) if rows else text("Nothing: it has no series of this endpoint.")
+    ]
 
 
 def _over_time(result: ServiceResult, settings: Service) -> list[Block]:

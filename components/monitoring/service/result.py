@@ -38,6 +38,10 @@ class ServiceResult(Config):
         refused: Share with a status of 400 to 499.
         statuses: Status to requests.
         hourly: Hour to requests, the median and the 99th percentile of their latency in milliseconds.
+        metrics: What Prometheus knows: set of names (`model server`, `knative`, `knative since 1.20`, `kubernetes`) to
+            figures; None where it was not asked.
+        restarts: Of containers, and how many are fine; None where that is not known.
+        memory: Largest share of its memory limit that a pod used, and how much is fine.
         enough: Whether there are the requests that the settings ask for; else nothing is judged.
     """
 
@@ -55,4 +59,7 @@ class ServiceResult(Config):
     refused: Level | None = None
     statuses: dict[str, int] = {}
     hourly: dict[str, tuple[int, float, float]] = {}
+    metrics: dict[str, dict[str, float]] | None = None
+    restarts: tuple[float, int] | None = None
+    memory: tuple[float, float] | None = None
     enough: bool = False

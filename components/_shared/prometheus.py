@@ -10,23 +10,59 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from pydantic import Field, model_validator
+
+from headway.components._shared.config import Config, Duration
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.times import parse_duration
-from headway.components.deployment.analysis.config import Prometheus
-from headway.components.deployment.tokens import bearer
+from headway.components._shared.tokens import bearer
 
-UNREACHABLE = "deployment.prometheus_unreachable"
-REFUSED = "deployment.prometheus_refused"
-QUERY = "deployment.prometheus_query"
-TOKEN = "deployment.prometheus_token"
+UNREACHABLE = "prometheus.unreachable"
+REFUSED = "prometheus.refused"
+QUERY = "prometheus.query"
+TOKEN = "prometheus.token"
 
 _MAX_BYTES = 16 * 2**20
-_CHECK_ADDRESS = "Check analysis.prometheus.address, and that Prometheus runs there; from within a cluster it is "
+# What the name of a header with a secret in it holds.
+_SECRET = ("authorization", "cookie", "key", "token", "secret", "password")
+
+_CHECK_ADDRESS = "Check the address of Prometheus, and that Prometheus runs there; from within a cluster it is "
 _CHECK_ADDRESS += "http://SERVICE.NAMESPACE:PORT, and a NetworkPolicy must let the step's pod through."
 
 Labels = frozenset[tuple[str, str]]
 # Series to value.
 Answer = Mapping[Labels, float]
+
+
+class Access(Config):
+    """Where a Prometheus server is, and how it lets us in.
+
+    Attributes:
+        address: Such as `http://prometheus.monitoring:9090`.
+        token_file: File with a bearer token, read before each request.
+        token_env: Environment variable with one.
+        headers: What each request carries, such as `X-Scope-OrgID`; nothing secret, since parameters are seen by many.
+        ca_file: Certificates that the server's must be signed by, where the machine's own do not do.
+        timeout: Time for one answer.
+    """
+
+    address: str = Field(pattern=r"^https?://[^/@?#\s]+(/[^@?#\s]*)?$")
+    token_file: str | None = None
+    token_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    headers: dict[str, str] = {}
+    ca_file: str | None = None
+    timeout: Duration = "10s"
+
+    @model_validator(mode="after")
+    def _no_secret_is_shown(self) -> Access:
+        if self.token_file and self.token_env:
+            raise ValueError("give token_file or token_env, not both")
+        for name, value in self.headers.items():
+            if any(word in name.lower() for word in _SECRET):
+                raise ValueError(f"the header {name} looks like a secret; use token_file or token_env")
+            if not f"{name}{value}".isprintable():
+                raise ValueError(f"the header {name} must be printable")
+        return self
 
 
 class Server:
@@ -39,7 +75,7 @@ class Server:
         settings: Address and credentials.
     """
 
-    def __init__(self, settings: Prometheus) -> None:
+    def __init__(self, settings: Access) -> None:
         self.settings = settings
         self._parts = urlsplit(settings.address)
         self._timeout_s = parse_duration(settings.timeout).total_seconds()
@@ -56,8 +92,8 @@ class Server:
             time_s: The moment, in seconds since 1970.
 
         Raises:
-            HeadwayError: `deployment.prometheus_unreachable`, `deployment.prometheus_refused`,
-                `deployment.prometheus_query`, `deployment.prometheus_token`.
+            HeadwayError: `prometheus.unreachable`, `prometheus.refused`,
+                `prometheus.query`, `prometheus.token`.
         """
         _, kind, result = self._query(query, time_s)
         if kind != "vector":
@@ -120,7 +156,7 @@ class Server:
     def _refused(self, status: int) -> HeadwayError:
         if status >= 500 or status == 429:
             return self._unreachable(f"it answered {status}")
-        remedy = "Give a token in analysis.prometheus.token_file or token_env, and let its account query metrics."
+        remedy = "Give a token in token_file or token_env, and let its account query metrics."
         return HeadwayError(
             REFUSED,
             f"Prometheus refuses to answer: status {status}.",
@@ -132,7 +168,7 @@ class Server:
 def _bad_query(query: str, why: str) -> HeadwayError:
     return HeadwayError(
         QUERY,
-        f"Prometheus cannot evaluate a query of the analysis: {why}.",
+        f"Prometheus cannot evaluate a query: {why}.",
         value=query,
-        remedy="Try the query in the web page of Prometheus, and mend it in analysis.prometheus.metrics.",
+        remedy="Try the query in the web page of Prometheus, and mend it.",
     )
