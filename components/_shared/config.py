@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 from collections.abc import Callable, Mapping
@@ -77,6 +78,16 @@ def parse(model: type[Parsed], given: Mapping[str, object], *, parameter: str) -
         f"Parameter {parameter!r} is not valid: {'; '.join(problems)}.",
         remedy=" ".join([*allowed, schema]).strip() or f"Give {parameter!r} as the suite wrote it.",
     )
+
+
+def overlaid(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping with another one laid over it, field by field."""
+    merged = copy.deepcopy(dict(common))
+    for key, value in own.items():
+        known = merged.get(key)
+        both = isinstance(known, Mapping) and isinstance(value, Mapping)
+        merged[key] = overlaid(known, value) if both else value  # type: ignore[arg-type]
+    return merged
 
 
 def readable(read: Callable[[str], object], value: Text) -> Text:

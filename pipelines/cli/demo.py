@@ -24,6 +24,7 @@ def demo_command(name: str, home: Path) -> None:
 
     flights has a second part: the model is asked for what came after, and its monitoring judges three windows of that.
     """
+    from headway.components._shared.config import overlaid
     from headway.components._shared.errors import HeadwayError
     from headway.components._shared.state import require_writable
     from headway.pipelines.catalogue import load_pipeline
@@ -45,7 +46,7 @@ def demo_command(name: str, home: Path) -> None:
         labels = _ask_for_what_came_after(asked.parameters, watched, home)
         again = watched["monitoring"]["retraining"]
         known = load_pipeline(again["pipeline"]).component_spec.inputs
-        parameters = _over(asked.parameters, again["parameters"])
+        parameters = overlaid(asked.parameters, again["parameters"])
         again = {**again, "parameters": {name: value for name, value in parameters.items() if name in known}}
         click.echo("")
         settings = {**watched["monitoring"], "labels": labels, "retraining": again}
@@ -73,13 +74,3 @@ def _ask_for_what_came_after(
         command += ["--data", data.path, "--time-column", delivery["source"]["time_column"], "--log-uri", str(log)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return {"uris": [f"{data.path}/*.parquet"]}
-
-
-def _over(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping laid over another one, field by field."""
-    return {
-        key: _over(common[key], own[key])
-        if key in own and key in common and isinstance(own[key], Mapping)
-        else own.get(key, common.get(key))
-        for key in [*common, *(key for key in own if key not in common)]
-    }

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field, field_validator
 
-from headway.components._shared.config import Config, Duration, parse, readable
+from headway.components._shared.config import Config, Duration, overlaid, parse, readable
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import checked_model_name
 from headway.components._shared.times import parse_duration, parse_time
@@ -130,14 +129,5 @@ def settings_of(models: Mapping[str, Any], monitoring: Mapping[str, Any]) -> dic
             "No model is named, so there is nothing to watch.",
             remedy='Give `models`, such as {"flights": {}}.',
         )
-    merged = {checked_model_name(name): _over(monitoring, given or {}) for name, given in models.items()}
+    merged = {checked_model_name(name): overlaid(monitoring, given or {}) for name, given in models.items()}
     return {name: parse(Monitoring, given, parameter=f"models.{name}") for name, given in merged.items()}
-
-
-def _over(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping laid over another one, field by field."""
-    merged = copy.deepcopy(dict(common))
-    for key, value in own.items():
-        known = merged.get(key)
-        merged[key] = _over(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
-    return merged
