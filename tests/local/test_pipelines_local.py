@@ -4,12 +4,15 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.times import format_time, now
 from headway.pipelines.cli.local import run_locally
 from headway.pipelines.cli.parameters import read_parameters
 
@@ -29,7 +32,8 @@ def home(tmp_path_factory):
 
 def churn(home, **changes):
     parameters = read_parameters(CHURN, home / "data").parameters
-    return {**parameters, "study": {**parameters["study"], "trials": 2}, **changes}
+    serving = {**parameters.get("serving", {}), "log": {"flush_s": 1}}
+    return {**parameters, "study": {**parameters["study"], "trials": 2}, "serving": serving, **changes}
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +56,31 @@ def test_delivery_takes_raw_data_to_an_endpoint_that_answers(first):
     request = first.details("deploy_model")["example_request"]
     answer = json.loads(subprocess.run(shlex.split(request), capture_output=True, check=True).stdout)
     assert answer["outputs"]
+
+
+def test_the_endpoint_is_watched_by_what_it_was_asked(home, first):
+    request = shlex.split(first.details("deploy_model")["example_request"])
+    for _ in range(3):
+        subprocess.run(request, capture_output=True, check=True)
+    until(lambda: list((home / "state/logs/churn").rglob("*.parquet")))
+    day = now().replace(hour=0, minute=0, second=0, microsecond=0)
+    window = {"start": format_time(day), "end": format_time(day + timedelta(days=2))}
+    run = run_locally("monitoring", {"models": {"churn": {}}, **window}, home, lambda end: None)
+    assert run.ok, run.log.read_text()[-3000:]
+    assert statuses(run) == dict.fromkeys(("monitor_models", "send_alert", "trigger_retraining"), "succeeded")
+    assert run.details("monitor_models")["models"] == {"churn": "ok"}
+    (kept,) = (home / "state/history/churn/findings").glob("*.json")
+    assert json.loads(kept.read_text())["window"]["requests"] >= 3
+    again = run_locally("monitoring", {"models": {"churn": {}}, **window}, home, lambda end: None)
+    assert again.ok
+    assert len(list((home / "state/history/churn/decisions").glob("*.json"))) == 1, "judged once"
+
+
+def until(done, timeout_s=30):
+    end = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.2)
 
 
 def test_a_second_run_adopts_what_did_not_change_and_meets_its_own_model(second):
