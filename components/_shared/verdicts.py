@@ -62,6 +62,20 @@ class SliceOutcome(Config):
     high: float | None = None
 
 
+class Predicted(Config):
+    """What the model said about the rows of its evaluation, see `profiles.predictions`.
+
+    Attributes:
+        rows: How many there were.
+        step: Of the grid on which probabilities and numbers are counted.
+        columns: The profile of each: the class that was picked, probabilities; or the number.
+    """
+
+    rows: int
+    step: float
+    columns: tuple[dict[str, Any], ...]
+
+
 class Verdict(Config):
     """What an evaluation decided about one model.
 
@@ -75,6 +89,7 @@ class Verdict(Config):
         metrics: Name to {value, low, high}: what was measured, with its interval.
         gates: Every gate; none configured means not blessed.
         slices: The parts of the rows with enough support.
+        predicted: How its predictions were distributed; None in verdicts from before there was that.
         warnings: What to worry about although it decides nothing, each one sentence.
         blessed: Whether the model may go on.
         reason: Why, in one sentence.
@@ -93,6 +108,7 @@ class Verdict(Config):
     metrics: dict[str, dict[str, float]] = {}
     gates: tuple[GateOutcome, ...]
     slices: tuple[SliceOutcome, ...] = ()
+    predicted: Predicted | None = None
     warnings: tuple[str, ...] = ()
     blessed: bool
     reason: str

@@ -21,6 +21,7 @@ from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset, write_dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
+from headway.components._shared.profiles.predictions import predicted_of
 from headway.components._shared.state import State, checked_model_name, run_id
 from headway.components._shared.statistics.intervals import Interval
 from headway.components._shared.statistics.metrics import PRIMARY, Metric, metrics_of
@@ -151,6 +152,7 @@ def _verdict(result: Result, gates: Gates, manifest_sha256: str, golden_fingerpr
         metrics={name: _finite_ends(found) for name, found in evidence.metrics.items()},
         gates=outcomes,
         slices=_slice_outcomes(result),
+        predicted=predicted_of(result.outcomes, result.manifest.classes),
         warnings=tuple(worries(result)),
         blessed=blessed,
         reason=reason,

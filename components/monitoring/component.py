@@ -75,6 +75,7 @@ def detect_drift(
     report: Output[HTML],
     drift: dict[str, Any] = {},
     before: Input[Artifact] = None,
+    verdict: Input[Artifact] = None,
     seed: int = 0,
     state_uri: Optional[str] = None,
 ) -> None:
@@ -91,6 +92,8 @@ def detect_drift(
             `limit` or `ignore`), `false_discovery_rate` (0.01), `missing` (0.05), `outside` (0.01), `min_rows` (30),
             `classifier` (`min_auc` 0.7, `confidence`, `min_rows`; or none).
         before: Profile of the window before; with it, the report says what has changed since.
+        verdict: Of evaluate_model about the model; with it, the predictions of a window of collect_window are held
+            against those of the evaluation.
         seed: Of the classifier; nothing else depends on it.
         state_uri: Folder or `gs://` or `s3://` prefix where the run's records and reports are kept.
 
@@ -112,6 +115,7 @@ def detect_drift(
         report,
         drift=drift,
         before=before,
+        verdict=verdict,
         seed=seed,
         state_uri=state_uri,
     )

@@ -19,6 +19,7 @@ _WORDS = {
     "drift": "drift",
     "much_drift": "much drift",
     "separation": "all features together",
+    "predictions": "predictions drift",
     "worse": "worse than promised",
     "unclear": "labels do not tell",
     "estimate": "estimated to be worse",

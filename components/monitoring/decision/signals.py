@@ -78,6 +78,10 @@ def _drift(drift: DriftResult, policy: Policy) -> dict[str, Signal]:
             value=drift.drifted_share,
             limit=policy.much_drift,
         )
+    if drift.predictions:
+        changed = [column.name for column in drift.predictions if column.drifted]
+        told = f"{', '.join(changed)} drifted" if changed else "as in the evaluation"
+        found["predictions"] = Signal(fired=bool(changed), told=told, value=float(len(changed)), limit=1.0)
     if drift.separation:
         found["separation"] = Signal(
             fired=drift.separation.found,

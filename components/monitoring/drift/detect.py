@@ -17,17 +17,21 @@ from headway.components._shared.artifacts import (
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.inference_logs import PREDICTED
 from headway.components._shared.profiles import BINNING, Profile, profile_dataset, read_profile, write_profile
+from headway.components._shared.profiles.predictions import profile_in, profile_predictions
 from headway.components._shared.profiles.references import read_reference
 from headway.components._shared.reports.formats import counted
 from headway.components._shared.schemas import Column, Schema, columns_in
 from headway.components._shared.state import dump_json
 from headway.components._shared.steps import decided, keep_report, step
+from headway.components._shared.verdicts import Verdict, read_verdict
 from headway.components.monitoring.config import Drift
 from headway.components.monitoring.drift.classifier import separation
 from headway.components.monitoring.drift.columns import ColumnResult, drifted_share, judge_columns
 from headway.components.monitoring.drift.report import write_report
 from headway.components.monitoring.drift.result import DriftResult
+from headway.components.monitoring.performance.rows import read_answers
 
 
 @step("detect_drift")
@@ -41,6 +45,7 @@ def detect_drift(
     *,
     drift: Mapping[str, Any],
     before: Artifact | None = None,
+    verdict: Artifact | None = None,
     seed: int = 0,
     state_uri: str | None = None,  # noqa: ARG001 - the step keeps its records there
 ) -> None:
@@ -49,7 +54,8 @@ def detect_drift(
     known, manifest = _reference(reference.path)
     dataset = open_dataset(data.path)
     earlier = read_profile(before.path) if before is not None else None
-    result, now = compare(known, dataset, settings, manifest=manifest, before=earlier, seed=seed)
+    promise = read_verdict(verdict.path) if verdict is not None else None
+    result, now = compare(known, dataset, settings, manifest=manifest, promise=promise, before=earlier, seed=seed)
 
     write_profile(now, profile.path)
     Path(findings.path).parent.mkdir(parents=True, exist_ok=True)
@@ -74,13 +80,22 @@ def compare(
     settings: Drift,
     *,
     manifest: ModelManifest | None = None,
+    promise: Verdict | None = None,
     before: Profile | None = None,
     seed: int = 0,
 ) -> tuple[DriftResult, Profile]:
-    """Profiles a window and holds it against the reference, as `judge` does; gives the window's profile too."""
+    """Profiles a window and holds it against the reference, as `judge` does; gives the window's profile too.
+
+    With a model and the verdict about it, its predictions are held against those of its evaluation.
+    """
     now = profile_dataset(window, _schema(reference, manifest, window))
     fingerprint = window.fingerprint
-    return judge(reference, now, settings, manifest=manifest, before=before, seed=seed, fingerprint=fingerprint), now
+    found = judge(reference, now, settings, manifest=manifest, before=before, seed=seed, fingerprint=fingerprint)
+    if found.enough and manifest and promise and promise.predicted and PREDICTED in window.columns:
+        said = profile_predictions(read_answers(window, manifest).outcomes, manifest.classes, promise.predicted.step)
+        predictions = judge_columns(profile_in(promise.predicted), said, settings)
+        found = found.model_copy(update={"predictions": predictions})
+    return found, now
 
 
 def judge(
@@ -141,6 +156,8 @@ def told(result: DriftResult) -> str:
     said = f"{len(drifted)} of {counted(compared, 'column')} drifted{f' ({named})' if named else ''}"
     if result.not_compared:
         said += f", {len(result.not_compared)} could not be compared"
+    if changed := [column for column in result.predictions if column.drifted]:
+        said += f"; predictions: {_shortly(changed[0])}"
     if result.separation and result.separation.found:
         said += f"; rows are told from the reference's with an AUC of {result.separation.auc:.2f}"
     return said

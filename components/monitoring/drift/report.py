@@ -54,6 +54,8 @@ def write_report(path: str, result: DriftResult, reference: Profile, current: Pr
             page.section("What differs", _findings(result.drifted), *_shapes(result.drifted, reference, current))
         if result.not_compared:
             page.section("What could not be compared", _not_compared(result.not_compared))
+        if result.predictions:
+            page.section("What the model says", _columns(_of_predictions(result)))
         page.section("All features at once", _separation(result, settings))
         page.section("All columns", _columns(result))
         page.section("How it was judged", *_method(settings))
@@ -149,6 +151,10 @@ def _separation(result: DriftResult, settings: Drift) -> Block:
     if found.found:
         return note(f"{words} That reaches {settings.classifier.min_auc:g}, and is not chance.", "warn")
     return text(words)
+
+
+def _of_predictions(result: DriftResult) -> DriftResult:
+    return result.model_copy(update={"columns": result.predictions, "since_before": None})
 
 
 def _columns(result: DriftResult) -> Block:

@@ -22,6 +22,7 @@ class DriftResult(Config):
         drifted_share: Share of the compared columns that drifted, weighed by importance where that is known.
         by_importance: Whether it was.
         separation: Of all features at once; None where it was not looked at.
+        predictions: The same of what the model said, against its evaluation; empty where that is not known.
         since_before: Columns that differ from the window before; None without one.
     """
 
@@ -36,6 +37,7 @@ class DriftResult(Config):
     drifted_share: float | None = None
     by_importance: bool = False
     separation: Separation | None = None
+    predictions: tuple[ColumnResult, ...] = ()
     since_before: tuple[str, ...] | None = None
 
     @property

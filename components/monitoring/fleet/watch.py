@@ -172,7 +172,15 @@ class Watch:
         if settings is None or reference is None:
             return None
         before = self.evidence.profile_before(window.model_digest, window.start)
-        found, profile = compare(reference, rows, settings, manifest=released.manifest, before=before, seed=self._seed)
+        found, profile = compare(
+            reference,
+            rows,
+            settings,
+            manifest=released.manifest,
+            promise=released.promise,
+            before=before,
+            seed=self._seed,
+        )
         self.evidence.keep_profile(profile, window.model_digest, window.end)
         return found
 
