@@ -21,6 +21,8 @@ ROOMS = {
     "deployment_status": "deployment",
     "finish_rollout": "deployment",
     "collect_window": "monitoring",
+    "profile_shard": "monitoring",
+    "merge_profiles": "monitoring",
     "detect_drift": "monitoring",
     "measure_performance": "monitoring",
     "measure_service": "monitoring",

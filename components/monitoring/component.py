@@ -1,6 +1,6 @@
 """The components of the room: how a model's inputs and answers fare once it is in use."""
 
-from typing import Any, Optional
+from typing import Any, List, Optional
 
 from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
 
@@ -66,14 +66,50 @@ def collect_window(
 
 
 @component(image="tabular")
+def profile_shard(
+    data: Input[Dataset], reference: Input[Artifact], profile: Output[Artifact], state_uri: Optional[str] = None
+) -> None:
+    """Profiles a part of a window, beside other parts that others profile; merge_profiles puts them together.
+
+    Args:
+        data: Some of the rows of a window.
+        reference: As at detect_drift.
+        state_uri: Folder or `gs://` or `s3://` prefix where the run's records are kept.
+
+    Returns:
+        profile: Profile of these rows, in the reference's columns.
+    """
+    from headway.components.monitoring.drift.detect import profile_shard as run
+
+    run(data, reference, profile, state_uri=state_uri)
+
+
+@component(image="tabular")
+def merge_profiles(profiles: Input[List[Artifact]], profile: Output[Artifact], state_uri: Optional[str] = None) -> None:
+    """Puts the profiles of parts together: the bytes that one pass over all rows gives, in whatever order they come.
+
+    Args:
+        profiles: Of profile_shard, such as `dsl.Collected` of a `dsl.ParallelFor`.
+        state_uri: Folder or `gs://` or `s3://` prefix where the run's records are kept.
+
+    Returns:
+        profile: Of all rows; the `window` of detect_drift.
+    """
+    from headway.components.monitoring.drift.detect import merge_profiles as run
+
+    run(profiles, profile, state_uri=state_uri)
+
+
+@component(image="tabular")
 def detect_drift(
-    data: Input[Dataset],
     reference: Input[Artifact],
     findings: Output[Artifact],
     profile: Output[Artifact],
     metrics: Output[Metrics],
     report: Output[HTML],
     drift: dict[str, Any] = {},
+    data: Input[Dataset] = None,
+    window: Input[Artifact] = None,
     before: Input[Artifact] = None,
     verdict: Input[Artifact] = None,
     seed: int = 0,
@@ -86,6 +122,7 @@ def detect_drift(
 
     Args:
         data: Rows of the window, with the model's features; other columns are ignored.
+        window: Its profile instead, of profile_shard or merge_profiles.
         reference: A Model, of which the features are looked at, weighed by their importance; or a Profile.
         drift: Measures and limits, see the JSON Schema `Drift`: `numbers` (measure of numbers, `wasserstein`),
             `categories` (`jensen_shannon`), `limits` (measure to limit, 0.1 each), `columns` (name to `measure`,
@@ -116,6 +153,7 @@ def detect_drift(
         drift=drift,
         before=before,
         verdict=verdict,
+        window=window,
         seed=seed,
         state_uri=state_uri,
     )

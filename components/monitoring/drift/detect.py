@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.inference_logs import PREDICTED
-from headway.components._shared.profiles import BINNING, Profile, profile_dataset, read_profile, write_profile
+from headway.components._shared.profiles import BINNING, Profile, merge, profile_dataset, read_profile, write_profile
 from headway.components._shared.profiles.predictions import profile_in, profile_predictions
 from headway.components._shared.profiles.references import read_reference
 from headway.components._shared.reports.formats import counted
@@ -34,9 +34,40 @@ from headway.components.monitoring.drift.result import DriftResult
 from headway.components.monitoring.performance.rows import read_answers
 
 
+@step("profile_shard")
+def profile_shard(
+    data: Artifact,
+    reference: Artifact,
+    profile: Artifact,
+    *,
+    state_uri: str | None = None,  # noqa: ARG001 - the step keeps its records there
+) -> None:
+    """Profiles a part of a window, in the reference's columns."""
+    known, manifest = _reference(reference.path)
+    dataset = open_dataset(data.path)
+    found = profile_dataset(dataset, _schema(known, manifest, dataset))
+    write_profile(found, profile.path)
+    describe(profile, rows=found.rows, digest=found.digest(), fingerprint=dataset.fingerprint, binning=BINNING)
+    decided(f"{counted(found.rows, 'row')}, {counted(len(found.columns), 'column')}", rows=found.rows)
+
+
+@step("merge_profiles")
+def merge_profiles(
+    profiles: Sequence[Artifact],
+    profile: Artifact,
+    *,
+    state_uri: str | None = None,  # noqa: ARG001 - the step keeps its records there
+) -> None:
+    """Puts the profiles of parts together: the bytes that one pass over all rows gives, in whatever order they come."""
+    merged = merge([read_profile(each.path) for each in profiles])
+    write_profile(merged, profile.path)
+    describe(profile, rows=merged.rows, digest=merged.digest(), binning=BINNING)
+    decided(f"{counted(merged.rows, 'row')} of {counted(len(profiles), 'part')}", rows=merged.rows)
+
+
 @step("detect_drift")
 def detect_drift(
-    data: Artifact,
+    data: Artifact | None,
     reference: Artifact,
     findings: Artifact,
     profile: Artifact,
@@ -46,23 +77,35 @@ def detect_drift(
     drift: Mapping[str, Any],
     before: Artifact | None = None,
     verdict: Artifact | None = None,
+    window: Artifact | None = None,
     seed: int = 0,
     state_uri: str | None = None,  # noqa: ARG001 - the step keeps its records there
 ) -> None:
     """Says which columns of a window differ from the reference, by how much, and whether that may be chance."""
     settings = parse(Drift, drift, parameter="drift")
     known, manifest = _reference(reference.path)
-    dataset = open_dataset(data.path)
     earlier = read_profile(before.path) if before is not None else None
     promise = read_verdict(verdict.path) if verdict is not None else None
-    result, now = compare(known, dataset, settings, manifest=manifest, promise=promise, before=earlier, seed=seed)
+    if (data is None) == (window is None):
+        raise HeadwayError(
+            "drift.no_window",
+            "A window is given as its rows or as its profile, and here it is both or neither.",
+            remedy="Give `data`, or `window`: the profile of profile_shard or merge_profiles.",
+        )
+    if data is not None:
+        dataset = open_dataset(data.path)
+        result, now = compare(known, dataset, settings, manifest=manifest, promise=promise, before=earlier, seed=seed)
+    else:
+        assert window is not None
+        now = read_profile(window.path)
+        result = judge(known, now, settings, manifest=manifest, before=earlier, seed=seed)
 
     write_profile(now, profile.path)
     Path(findings.path).parent.mkdir(parents=True, exist_ok=True)
     Path(findings.path).write_bytes(dump_json(result.model_dump(mode="json")))
     write_report(report.path, result, known, now, settings)
     keep_report(report.path)
-    describe(profile, digest=now.digest(), fingerprint=dataset.fingerprint, binning=BINNING)
+    describe(profile, digest=now.digest(), fingerprint=result.fingerprint or None, binning=BINNING)
     describe(findings, rows=result.rows, model_digest=result.model_digest, decision=told(result))
     shown = {
         "rows": result.rows,
