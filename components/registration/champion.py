@@ -11,10 +11,10 @@ from pathlib import Path
 
 from headway.components._shared.artifacts import MANIFEST, NO_CHAMPION, Artifact, describe, read_manifest
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.releases import check_release, fetch_release, has_release
+from headway.components._shared.releases import VERDICT, check_release, fetch_release, has_release
 from headway.components._shared.state import State, dump_json
 from headway.components._shared.steps import decided, step
-from headway.components._shared.storage import local_folder
+from headway.components._shared.storage import local_folder, open_storage
 from headway.components._shared.tracking import CHAMPION, Registration, find_champion, registered_name
 from headway.components._shared.tracking.client import Client, is_unborn, tracking_address
 from headway.components._shared.tracking.faults import without_credentials
@@ -26,6 +26,7 @@ ARTIFACTS_VARIABLE = "HEADWAY_ARTIFACTS"
 @step("resolve_champion")
 def resolve(
     champion: Artifact,
+    verdict: Artifact | None = None,
     *,
     model_name: str,
     environment: str = "dev",
@@ -39,12 +40,15 @@ def resolve(
     stable = os.environ.get(ARTIFACTS_VARIABLE)
     if found is None:
         reason = f"{name} has no champion yet"
-        _write_none(champion, reason, stable)
+        record = dump_json({"schema_version": 1, "kind": NO_CHAMPION, "reason": reason})
+        _write_none(champion, record, stable)
+        _write(verdict, record)
         describe(champion, outcome="none")
         decided(f"no champion: {reason}")
         return None
     try:
-        _bring(champion, found, state_uri, stable)
+        release = _bring(champion, found, state_uri, stable)
+        _write(verdict, open_storage(release).read(VERDICT))
     except HeadwayError as error:
         if error.code in ("release.missing", "release.changed"):
             raise _lost(error, found, address) from error
@@ -76,8 +80,11 @@ def resolve(
     return found
 
 
-def _bring(champion: Artifact, found: Registration, state_uri: str | None, stable: str | None) -> None:
-    """Puts the champion's checked files there, from where the registry says or from the state that has moved since."""
+def _bring(champion: Artifact, found: Registration, state_uri: str | None, stable: str | None) -> str:
+    """Puts the champion's checked files there, from where the registry says or from the state that has moved since.
+
+    Gives the address of the release.
+    """
     release = found.release_uri or ""
     if state_uri and not has_release(release):
         state = State(state_uri)
@@ -87,6 +94,7 @@ def _bring(champion: Artifact, found: Registration, state_uri: str | None, stabl
         champion.path = str(check_release(release, manifest_sha256=found.manifest_sha256))
     else:
         fetch_release(release, champion.path, manifest_sha256=found.manifest_sha256)
+    return release
 
 
 def _lost(error: HeadwayError, found: Registration, address: str) -> HeadwayError:
@@ -107,8 +115,13 @@ def _lost(error: HeadwayError, found: Registration, address: str) -> HeadwayErro
     )
 
 
-def _write_none(champion: Artifact, reason: str, stable: str | None) -> None:
-    record = dump_json({"schema_version": 1, "kind": NO_CHAMPION, "reason": reason})
+def _write(verdict: Artifact | None, content: bytes) -> None:
+    if verdict is not None:
+        Path(verdict.path).parent.mkdir(parents=True, exist_ok=True)
+        Path(verdict.path).write_bytes(content)
+
+
+def _write_none(champion: Artifact, record: bytes, stable: str | None) -> None:
     if stable:
         champion.path = str(Path(stable) / NO_CHAMPION / hashlib.sha256(record).hexdigest()[:16])
     folder = Path(champion.path)

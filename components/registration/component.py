@@ -10,6 +10,7 @@ from headway.components._shared.component import component
 @component(image="tabular")
 def resolve_champion(
     champion: Output[Model],
+    verdict: Output[Artifact],
     model_name: str,
     environment: str = "dev",
     tracking_uri: str = "auto",
@@ -30,10 +31,18 @@ def resolve_champion(
 
     Returns:
         champion: The champion's model folder, or a folder whose `headway.json` says that there is none, and why.
+        verdict: The verdict that let it through: what was promised of it; or the record that there is none.
     """
     from headway.components.registration.champion import resolve
 
-    resolve(champion, model_name=model_name, environment=environment, tracking_uri=tracking_uri, state_uri=state_uri)
+    resolve(
+        champion,
+        verdict,
+        model_name=model_name,
+        environment=environment,
+        tracking_uri=tracking_uri,
+        state_uri=state_uri,
+    )
 
 
 @component(image="tabular")

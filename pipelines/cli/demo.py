@@ -66,7 +66,8 @@ def _ask_for_what_came_after(
     span = {"start": watched["monitoring"]["windows"]["since"], "end": watched["as_of"]}
     data, champion = LocalArtifact(str(folder / "data")), LocalArtifact(str(folder / "champion"))
     components.ingest_data.python_func(data=data, source={**delivery["source"], **span}, state_uri=state)
-    components.resolve_champion.python_func(champion=champion, model_name=name, state_uri=state)
+    verdict = LocalArtifact(str(folder / "verdict.json"))
+    components.resolve_champion.python_func(champion=champion, verdict=verdict, model_name=name, state_uri=state)
     log = Path(state) / "logs" / name
     if not log.exists():
         release = f"{state}/releases/{name}/{champion.metadata['model_digest']}"

@@ -14,6 +14,7 @@ from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import RUN_ID_VARIABLE, State
 from headway.components._shared.tracking import Registration
 from headway.components._shared.tracking.client import Client, tracking_address
+from headway.components._shared.verdicts import read_verdict
 from headway.components.registration.champion import ARTIFACTS_VARIABLE, resolve
 from headway.components.registration.register import register
 from tests.registry_samples import make_model, make_verdict, new_state, outputs
@@ -50,9 +51,11 @@ def champion_of(state: State, folder: Path, **more: str) -> Registration:
 def test_the_champion_is_copied_with_all_its_files(state: State, tmp_path: Path) -> None:
     registered = champion_of(state, tmp_path / "a")
     champion = LocalArtifact(str(tmp_path / "champion"))
-    found = resolve(champion, model_name="flights", state_uri=state.uri)
+    verdict = LocalArtifact(str(tmp_path / "verdict.json"))
+    found = resolve(champion, verdict, model_name="flights", state_uri=state.uri)
     assert found is not None
     assert found.version == registered.version
+    assert read_verdict(verdict.path).model_digest == registered.model_digest
     assert champion.path == str(tmp_path / "champion")
     assert is_champion(champion.path)
     assert hash_files(Path(champion.path)) == hash_files(tmp_path / "a" / "model")
@@ -62,8 +65,10 @@ def test_the_champion_is_copied_with_all_its_files(state: State, tmp_path: Path)
 
 def test_without_a_champion_a_record_says_so(state: State, tmp_path: Path) -> None:
     champion = LocalArtifact(str(tmp_path / "champion"))
-    assert resolve(champion, model_name="flights", state_uri=state.uri) is None
+    verdict = LocalArtifact(str(tmp_path / "verdict.json"))
+    assert resolve(champion, verdict, model_name="flights", state_uri=state.uri) is None
     assert not is_champion(champion.path)
+    assert json.loads(Path(verdict.path).read_text())["kind"] == "no_champion"
     assert [p.name for p in Path(champion.path).iterdir()] == ["headway.json"]
     assert json.loads((Path(champion.path) / "headway.json").read_text()) == {
         "schema_version": 1,
