@@ -18,6 +18,7 @@ from headway.pipelines.cli.parameters import read_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 CHURN = ROOT / "pipelines/demos/churn/delivery.yaml"
+LOGGED = {"serving": {"log": {"flush_s": 1}}}
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +33,17 @@ def home(tmp_path_factory):
 
 def churn(home, **changes):
     parameters = read_parameters(CHURN, home / "data").parameters
-    serving = {**parameters.get("serving", {}), "log": {"flush_s": 1}}
-    return {**parameters, "study": {**parameters["study"], "trials": 2}, "serving": serving, **changes}
+    return {**parameters, "study": {**parameters["study"], "trials": 2}, **changes}
 
 
 @pytest.fixture(scope="module")
 def first(home):
-    return run_locally("delivery", churn(home), home, lambda end: None)
+    return run_locally("delivery", churn(home, **LOGGED), home, lambda end: None)
 
 
 @pytest.fixture(scope="module")
 def second(home, first):
-    return run_locally("delivery", churn(home), home, lambda end: None)
+    return run_locally("delivery", churn(home, **LOGGED), home, lambda end: None)
 
 
 def statuses(run):
@@ -144,7 +144,9 @@ def test_a_compiled_component_works_in_a_pipeline_of_somebody_else(tmp_path, hom
 
 def test_two_runs_at_the_same_time_leave_one_version_and_one_endpoint(home, second):
     with ThreadPoolExecutor(2) as pool:
-        runs = list(pool.map(lambda _: run_locally("delivery", churn(home), home, lambda end: None), range(2)))
+        runs = list(
+            pool.map(lambda _: run_locally("delivery", churn(home, **LOGGED), home, lambda end: None), range(2))
+        )
     assert all(run.ok for run in runs), [run.log.read_text()[-3000:] for run in runs]
     assert {run.details("register_model")["version"] for run in runs} == {second.details("register_model")["version"]}
     assert {run.details("deploy_model")["outcome"] for run in runs} == {"unchanged"}
@@ -177,10 +179,10 @@ def test_a_damaged_result_of_an_earlier_run_is_refused_once_and_then_computed_an
     for model in models:
         model.write_bytes(model.read_bytes() + b"x")
     assert models
-    refused = run_locally("delivery", churn(home), home, lambda end: None)
+    refused = run_locally("delivery", churn(home, **LOGGED), home, lambda end: None)
     assert not refused.ok
     assert refused.met_damage
     assert "train_model" in {end.step for end in refused.ends if end.status == "adopted"}
-    again = run_locally("delivery", churn(home), home, lambda end: None)
+    again = run_locally("delivery", churn(home, **LOGGED), home, lambda end: None)
     assert again.ok, again.log.read_text()[-3000:]
     assert statuses(again)["train_model"] == "succeeded"
