@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from headway.components._shared.config import Config, parse
 from headway.components._shared.errors import HeadwayError
@@ -79,6 +79,13 @@ def show_metrics(metrics: Metrics, values: Mapping[str, float | None]) -> None:
         metrics.log_metric(name, value)
     Path(metrics.path).parent.mkdir(parents=True, exist_ok=True)
     Path(metrics.path).write_bytes(dump_json(finite))
+
+
+def write_document(artifact: Artifact, document: BaseModel | Mapping[str, object]) -> None:
+    """Writes the JSON document that an output is, in canonical form."""
+    content = document.model_dump(mode="json") if isinstance(document, BaseModel) else document
+    Path(artifact.path).parent.mkdir(parents=True, exist_ok=True)
+    Path(artifact.path).write_bytes(dump_json(content))
 
 
 @dataclass

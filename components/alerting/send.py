@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from headway.components._shared.artifacts import Artifact, describe
+from headway.components._shared.artifacts import Artifact, describe, write_document
 from headway.components._shared.config import parse
 from headway.components._shared.decisions import OUTCOMES, Decision, Fleet, Problem, severity
 from headway.components._shared.errors import HeadwayError
@@ -37,8 +37,7 @@ def send_alert(
     wanted, state = parse(Channels, channels, parameter="channels"), State(state_uri)
     decisions, problems = _read(decision)
     result = tell(decisions, wanted, state, where=report_url or _index(state), problems=problems)
-    Path(told.path).parent.mkdir(parents=True, exist_ok=True)
-    Path(told.path).write_bytes(dump_json({"schema_version": 1, "kind": "alerts", "channels": result}))
+    write_document(told, {"schema_version": 1, "kind": "alerts", "channels": result})
     dead = [name for name, found in result.items() if found["problem"]]
     for name in dead:
         log.error(f"The channel {name} was not told: {result[name]['problem']}.")

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from headway.components._shared.artifacts import Artifact, describe
+from headway.components._shared.artifacts import Artifact, describe, write_document
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset, write_shard
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.hashing import stable_hash
 from headway.components._shared.reports.formats import counted
 from headway.components._shared.schemas import require_columns
-from headway.components._shared.state import dump_json
 from headway.components._shared.steps import decided, step
 from headway.components._shared.storage.folders import whole_folder
 from headway.components.splitting.config import Split
@@ -56,8 +54,7 @@ def split_data(
                     footer = {**dataset.footers[number], "part": part}
                     write_shard(shard.read().filter(pl.Series(chosen)), aside / f"part-{number:05}.parquet", footer)
         _describe(artifact, open_dataset(artifact.path), proven, part)
-    Path(proofs.path).parent.mkdir(parents=True, exist_ok=True)
-    Path(proofs.path).write_bytes(dump_json(proven.model_dump(mode="json")))
+    write_document(proofs, proven)
     describe(proofs, rows=proven.rows.given, decision=_summary(proven))
     decided(_summary(proven), rows=proven.rows.given, **proven.rows.model_dump())
 

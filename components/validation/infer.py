@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from headway.components._shared.artifacts import Artifact, describe
+from headway.components._shared.artifacts import Artifact, describe, write_document
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset
 from headway.components._shared.profiles import Profile, profile_dataset
 from headway.components._shared.profiles.columns import ColumnProfile
 from headway.components._shared.schemas import Column, Schema, require_columns, type_of, write_schema
-from headway.components._shared.state import dump_json
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components.validation.config import Roles
 from headway.components.validation.difference import differences, updated
@@ -44,8 +42,7 @@ def infer_schema(
     write_schema(result, schema.path)
     describe(schema, digest=result.digest(), curated_by=result.curated_by or "inferred", columns=len(result.columns))
     document = {"schema_version": 1, "changes": [change.model_dump(mode="json") for change in changes]}
-    Path(difference.path).parent.mkdir(parents=True, exist_ok=True)
-    Path(difference.path).write_bytes(dump_json(document))
+    write_document(difference, document)
     said = _summary(result, before, len(changes))
     describe(difference, decision=said)
     write_report(report.path, result, before, changes, profile, said)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from headway.components._shared.artifacts import Artifact, Metrics, describe, show_metrics
+from headway.components._shared.artifacts import Artifact, Metrics, describe, show_metrics, write_document
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset
 from headway.components._shared.errors import HeadwayError
@@ -15,7 +14,7 @@ from headway.components._shared.profiles import BINNING, write_profile
 from headway.components._shared.profiles.references import read_reference
 from headway.components._shared.reports.formats import counted
 from headway.components._shared.schemas import write_schema
-from headway.components._shared.state import State, dump_json
+from headway.components._shared.state import State
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components.validation import timeliness
 from headway.components.validation.config import Checks
@@ -62,8 +61,7 @@ def validate_data(
         "schema_digest": result.schema.digest(),
         "findings": [finding.model_dump(mode="json") for finding in result.findings],
     }
-    Path(findings.path).parent.mkdir(parents=True, exist_ok=True)
-    Path(findings.path).write_bytes(dump_json(document))
+    write_document(findings, document)
     write_report(report.path, result, dataset, history, before, getattr(schema, "uri", None) or schema.path)
     where = keep_report(report.path) or report.path
 

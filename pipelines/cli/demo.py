@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -72,6 +73,9 @@ def _ask_for_what_came_after(
     if not log.exists():
         release = f"{state}/releases/{name}/{champion.metadata['model_digest']}"
         command = [sys.executable, "-m", "headway.components.serving.replay", "--release", release]
-        command += ["--data", data.path, "--time-column", delivery["source"]["time_column"], "--log-uri", str(log)]
+        aside = log.with_name(f".{name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        command += ["--data", data.path, "--time-column", delivery["source"]["time_column"], "--log-uri", str(aside)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        aside.rename(log)
     return {"uris": [f"{data.path}/*.parquet"]}

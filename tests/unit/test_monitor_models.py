@@ -7,10 +7,12 @@ import polars as pl
 import pytest
 
 from headway.components._shared.artifacts import LocalArtifact, read_manifest, write_manifest
+from headway.components._shared.audit import record_event
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
 from headway.components._shared.schemas import Column, Schema
 from headway.components._shared.state import State
+from headway.components._shared.times import format_time, now
 from headway.components.monitoring.config import Labels, Windows
 from headway.components.monitoring.fleet.monitor import monitor_models
 from headway.components.monitoring.fleet.windows import due_windows
@@ -214,6 +216,20 @@ def test_a_single_window_is_judged_when_it_is_asked_for(endpoint):
     assert (decision.start, decision.end) == (day(0, hour=6), day(0, hour=18))
     with pytest.raises(HeadwayError, match=r"window\.backwards"):
         monitor_models(*outputs, **given, start=day(0, hour=6))
+
+
+def test_a_single_window_of_long_ago_does_not_have_everything_since_judged(endpoint):
+    digest = endpoint.serve(0)
+    record_event(endpoint.state, "flights", "deployed", model_digest=digest, evidence={})
+    endpoint.ask(0)
+    outputs = [LocalArtifact(str(endpoint.folder / name)) for name in ("d.json", "m.json", "r.html")]
+    given = {"models": {"flights": {}}, "monitoring": {}, "state_uri": endpoint.state.uri}
+    monitor_models(*outputs, **given, start=day(0), end=day(1))
+    tomorrow = format_time(now() + timedelta(days=2))
+    fleet = monitor_models(*outputs, **given, as_of=tomorrow)
+    assert 1 <= len(fleet.models[0].judged) <= 2, "since the deployment, which was today"
+    again = monitor_models(*outputs, **given, as_of=tomorrow)
+    assert again.models[0].judged == ()
 
 
 def test_a_macro_that_kfp_did_not_replace_is_refused_with_that_explanation(endpoint):

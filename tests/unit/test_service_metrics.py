@@ -27,7 +27,10 @@ def exported(seconds, restarts=0):
     """One endpoint's series as each exporter has them, and another endpoint's beside."""
     asked = int(1000 + RATE * seconds)
     lines = []
-    for pod, count in (("flights-v1-abc", asked), ("returns-v1-abc", 10 * asked)):
+    for pod, count in (
+        ("flights-v0123abcd-predictor-6f-x", asked),
+        ("flights-eu-v0123abcd-predictor-6f-x", 10 * asked),
+    ):
         ours = f'namespace="models",pod="{pod}"'
         lines += [f'headway_requests_total{{{ours},status="200"}} {int(0.9 * count)}']
         lines += [f'headway_requests_total{{{ours},status="500"}} {count - int(0.9 * count)}']
@@ -39,7 +42,7 @@ def exported(seconds, restarts=0):
         lines += [f'kube_pod_container_resource_limits{{{container},resource="memory"}} 1000']
         lines += [f"container_cpu_cfs_periods_total{{{ours}}} {int(10 * seconds)}"]
         lines += [f"container_cpu_cfs_throttled_periods_total{{{ours}}} {int(2 * seconds)}"]
-        name = pod.partition("-")[0]
+        name = pod.partition("-v")[0]
         old = f'namespace_name="models",service_name="{name}-predictor"'
         lines += [f'revision_request_count{{{old},response_code_class="2xx"}} {count}']
         lines += [f'revision_request_count{{{old},response_code_class="5xx"}} {count // 4}']

@@ -9,6 +9,7 @@ from headway.components._shared.audit import verify_events
 from headway.components._shared.decisions import Decision, Fleet, Incident, Signal, Watched
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.state import State
+from headway.components._shared.times import now
 from headway.components.monitoring.retraining.trigger import trigger_retraining
 from tests.kfp_api import kfp_api
 
@@ -34,17 +35,20 @@ class Course:
     """Runs of monitoring, one after the other."""
 
     def __init__(self, folder):
-        self.folder = folder
+        self.folder, self.latest = folder, None
         (folder / "state").mkdir()
         self.state = State(str(folder / "state"))
 
     def run(self, *judged, as_of="2026-03-04T01:00:00Z", **retraining):
-        fleet = Fleet(as_of=as_of, models=(Watched(model_name="flights", model_digest=DIGEST, judged=judged),))
+        self.latest = judged[-1] if judged else self.latest
+        watched = Watched(model_name="flights", model_digest=DIGEST, judged=judged, latest=self.latest)
+        fleet = Fleet(as_of=as_of, models=(watched,))
         (self.folder / "decisions.json").write_text(fleet.model_dump_json())
         places = [LocalArtifact(str(self.folder / name)) for name in ("decisions.json", "triggered.json")]
         monitoring = {"retraining": retraining} if retraining else {}
         trigger_retraining(*places, models={"flights": {}}, monitoring=monitoring, state_uri=self.state.uri)
-        return json.loads((self.folder / "triggered.json").read_text())["models"].get("flights")
+        found = json.loads((self.folder / "triggered.json").read_text())["models"].get("flights", [])
+        return found[-1] if found else None
 
 
 @pytest.fixture
@@ -145,3 +149,26 @@ def test_in_a_multi_user_installation_the_token_and_the_experiment_are_needed_an
 def test_a_pipeline_that_is_not_there_is_told(course, kfp):
     with pytest.raises(HeadwayError, match=r"retraining\.pipeline_unknown.*'returns'"):
         course.run(decision(), api={"address": kfp.address}, pipeline="returns")
+
+
+def test_whoever_has_the_claim_starts_it_and_gets_it_back_when_it_was_killed(course, kfp, monkeypatch):
+    wanted = {"api": {"address": kfp.address}}
+    monkeypatch.setenv("HEADWAY_RUN_ID", "one")
+    kfp.broken = 503
+    with pytest.raises(HeadwayError):
+        course.run(decision(), **wanted)
+    kfp.broken = None
+    key = f"history/flights/retrainings/20260302T000000Z_claim_{now():%Y%m%dT%H}.json"
+    course.state.write_json(key, {"run": "one"})
+    monkeypatch.setenv("HEADWAY_RUN_ID", "two")
+    assert course.run(**wanted)["outcome"] == "already", "the other run is at it"
+    assert kfp.started == []
+    monkeypatch.setenv("HEADWAY_RUN_ID", "one")
+    assert course.run(**wanted)["outcome"] == "started", "it was killed, and runs again"
+
+
+def test_an_incident_that_is_over_asks_for_nothing_any_more(course, kfp):
+    assert course.run(decision())["outcome"] == "not set up"
+    well = decision(day=4, outcome="ok").model_copy(update={"incident": None})
+    assert course.run(well, api={"address": kfp.address}) is None
+    assert kfp.started == []

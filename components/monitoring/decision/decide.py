@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from headway.components._shared.artifacts import Artifact, Metrics, describe, show_metrics
+from headway.components._shared.artifacts import Artifact, Metrics, describe, show_metrics, write_document
 from headway.components._shared.audit import record_event
 from headway.components._shared.config import parse
 from headway.components._shared.decisions import Decision, severity
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.state import State, dump_json
+from headway.components._shared.state import State
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components.monitoring.config import Policy
 from headway.components.monitoring.decision.history import History, Past
@@ -53,8 +53,7 @@ def decide(
     history = History(state, found.model_name)
     result, past = decide_on(found, drifted, performed, settings, history, state, served)
 
-    Path(decision.path).parent.mkdir(parents=True, exist_ok=True)
-    Path(decision.path).write_bytes(dump_json(result.model_dump(mode="json")))
+    write_document(decision, result)
     write_report(report.path, result, past)
     keep_report(report.path)
     describe(decision, decision=told(result), outcome=result.outcome, model_digest=result.model_digest)

@@ -13,6 +13,7 @@ from headway.components._shared.artifacts import (
     describe,
     read_manifest,
     show_metrics,
+    write_document,
 )
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset
@@ -23,7 +24,6 @@ from headway.components._shared.profiles.predictions import profile_in, profile_
 from headway.components._shared.profiles.references import read_reference
 from headway.components._shared.reports.formats import counted
 from headway.components._shared.schemas import Column, Schema, columns_in
-from headway.components._shared.state import dump_json
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components._shared.verdicts import Verdict, read_verdict
 from headway.components.monitoring.config import Drift
@@ -101,8 +101,7 @@ def detect_drift(
         result = judge(known, now, settings, manifest=manifest, before=earlier, seed=seed)
 
     write_profile(now, profile.path)
-    Path(findings.path).parent.mkdir(parents=True, exist_ok=True)
-    Path(findings.path).write_bytes(dump_json(result.model_dump(mode="json")))
+    write_document(findings, result)
     write_report(report.path, result, known, now, settings)
     keep_report(report.path)
     describe(profile, digest=now.digest(), fingerprint=result.fingerprint or None, binning=BINNING)

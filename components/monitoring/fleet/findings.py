@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from headway.components._shared.config import Config
 from headway.components._shared.decisions import Decision
+from headway.components._shared.errors import HeadwayError
 from headway.components._shared.profiles import Profile, read_profile, write_profile
 from headway.components._shared.state import State, dump_json
 from headway.components._shared.times import in_a_name
@@ -65,13 +66,16 @@ class Evidence:
             return None
 
     def profile_before(self, model_digest: str, end: str) -> Profile | None:
-        """The profile of the window that ended then, if that was the last one to be profiled."""
+        """The profile of the window that ended then, if that was the last one to be profiled and can be read."""
         key = self._profile_key(model_digest, end)
         if self._state.storage.stat(key) is None:
             return None
         place = self._folder / "before.json"
         self._state.storage.download(key, place)
-        return read_profile(place)
+        try:
+            return read_profile(place)
+        except HeadwayError:
+            return None
 
     def keep_profile(self, profile: Profile, model_digest: str, end: str) -> None:
         """Keeps the profile of a window for the next one, and only that."""

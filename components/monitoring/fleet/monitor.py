@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from headway.components._shared.artifacts import Artifact, Metrics, describe, show_metrics
+from headway.components._shared.artifacts import Artifact, Metrics, describe, show_metrics, write_document
 from headway.components._shared.decisions import OUTCOMES, Decision, Fleet, Outcome, Problem, Watched, severity
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.reports.formats import counted
-from headway.components._shared.state import State, dump_json
+from headway.components._shared.state import State
 from headway.components._shared.steps import decided, keep_report, log, step
 from headway.components._shared.storage.folders import scratch_folder
 from headway.components._shared.times import format_time, now, parse_time
@@ -48,8 +48,7 @@ def monitor_models(
     with scratch_folder() as folder:
         shown = [_watched(asked, name, settings, folder) for name, settings in wanted.items()]
     fleet = Fleet(as_of=format_time(asked.as_of), models=tuple(each.watched for each in shown))
-    Path(decisions.path).parent.mkdir(parents=True, exist_ok=True)
-    Path(decisions.path).write_bytes(dump_json(fleet.model_dump(mode="json")))
+    write_document(decisions, fleet)
     write_page(report.path, fleet, shown)
     keep_report(report.path)
     describe(decisions, decision=told(fleet))
@@ -91,8 +90,7 @@ def _watched(asked: _Asked, name: str, settings: Monitoring, folder: Path) -> Sh
         log.error(f"{name}: {error}")
         problem = Problem(code=error.code, message=error.message, remedy=error.remedy)
         return Shown(Watched(model_name=name, problem=problem))
-    recent = watch.recent(_RECENT)
-    return Shown(watched, tuple(recent), tuple(watch.evidence.of(each) for each in recent))
+    return Shown(watched, tuple(watch.recent(_RECENT)), watch.evidence.of)
 
 
 def _champion(asked: _Asked, name: str) -> str:

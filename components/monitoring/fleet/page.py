@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from headway.components._shared.decisions import Decision, Fleet, Watched, severity
@@ -23,7 +23,6 @@ from headway.components._shared.reports.formats import counted
 from headway.components._shared.statistics.metrics import LABELS
 from headway.components._shared.times import parse_time
 from headway.components.monitoring.decision.report import STATUS, TONES, moments, signals_over_time
-from headway.components.monitoring.drift.result import DriftResult
 from headway.components.monitoring.fleet.findings import Findings
 from headway.components.monitoring.performance.measures import MetricResult
 
@@ -38,12 +37,12 @@ class Shown:
     Attributes:
         watched: How it fares.
         recent: Its last windows, each as it was judged last, in the order of time.
-        found: What each of them rests on; None where that is not there.
+        evidence: Gives what a decision rests on, None where that is not there; asked only for what is shown in detail.
     """
 
     watched: Watched
     recent: tuple[Decision, ...] = ()
-    found: tuple[Findings | None, ...] = ()
+    evidence: Callable[[Decision], Findings | None] = lambda _: None
 
 
 def write_page(path: str, fleet: Fleet, shown: Sequence[Shown]) -> None:
@@ -157,16 +156,17 @@ def _in_detail(ordered: Sequence[Shown]) -> list[Shown]:
 
 
 def _detail(shown: Shown) -> Iterator[Block]:
+    found = [(decision, evidence) for decision in shown.recent if (evidence := shown.evidence(decision))]
     yield signals_over_time(shown.recent)
-    yield from _performance(shown)
-    yield from _drift(shown)
+    yield from _performance(found)
+    yield from _drift(found)
 
 
-def _performance(shown: Shown) -> Iterator[Block]:
+def _performance(windows: Sequence[tuple[Decision, Findings]]) -> Iterator[Block]:
     """Each metric that decides, with its interval and what was promised; and how far probabilities were off."""
     points: dict[str, list[tuple[float, MetricResult]]] = {}
-    for decision, found in zip(shown.recent, shown.found, strict=True):
-        for metric in found.performance.metrics if found and found.performance else ():
+    for decision, found in windows:
+        for metric in found.performance.metrics if found.performance else ():
             if metric.now and (metric.state or (metric.name == "bias" and "too_high" in decision.signals)):
                 points.setdefault(metric.name, []).append((_at(decision), metric))
     for name, known in points.items():
@@ -190,14 +190,13 @@ def _performance(shown: Shown) -> Iterator[Block]:
         yield figure(chart, title, f"{said}{f', promised {promised.value:.3g}' if promised and not off else ''}.")
 
 
-def _drift(shown: Shown) -> Iterator[Block]:
+def _drift(windows: Sequence[tuple[Decision, Findings]]) -> Iterator[Block]:
     """A small figure for each column that drifted in any of the windows, the most frequent ones first."""
     found: dict[str, list[tuple[float, float]]] = {}
     limits: dict[str, tuple[str, float]] = {}
     times: dict[str, int] = {}
-    for decision, each in zip(shown.recent, shown.found, strict=True):
-        drift: DriftResult | None = each.drift if each else None
-        for column in drift.columns if drift else ():
+    for decision, each in windows:
+        for column in each.drift.columns if each.drift else ():
             values = next((finding for finding in column.findings if finding.what == "values"), None)
             if values is None or column.measure is None:
                 continue

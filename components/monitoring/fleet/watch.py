@@ -12,7 +12,7 @@ from headway.components._shared.datasets import Dataset, open_dataset
 from headway.components._shared.decisions import Decision, Problem, Watched
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.inference_logs import log_columns
-from headway.components._shared.state import State
+from headway.components._shared.state import State, dump_json
 from headway.components._shared.steps import log
 from headway.components._shared.times import format_time, parse_time
 from headway.components.monitoring.config import Monitoring
@@ -65,7 +65,8 @@ class Watch:
     def due(self, as_of: datetime) -> list[Due]:
         """The windows that are over and were not judged, in the order in which they could be."""
         windows = self._settings.windows
-        return due_windows(windows, self._settings.labels, self.history.entries, self._first(as_of), as_of)
+        first = parse_time(windows.since) if windows.since else self._first(as_of)
+        return due_windows(windows, self._settings.labels, self.history.entries, first, as_of)
 
     def judge_all(self, due: list[Due]) -> Watched:
         """Judges windows; what goes wrong ends that, and is told."""
@@ -96,17 +97,21 @@ class Watch:
         return next(iter(self.recent(1)), None)
 
     def _first(self, as_of: datetime) -> datetime:
-        """When watching began: with the first window that was judged, or with the deployment."""
-        if self.history.entries:
-            entries = self.history.read(self.history.entries[:1])
-            if entries:
-                return parse_time(entries[0].start)
+        """When watching began: with the deployment of the model that was in service then; noted once.
+
+        Single windows that somebody asks for, of whatever past, move it by nothing.
+        """
+        key = self._state.history_key(self._name, "watched.json")
+        if self._state.storage.stat(key) is not None:
+            return parse_time(str(self._state.read_json(key)["since"]))
         times = [
             parse_time(str(event["time"]))
             for event in verify_events(self._state, self._name)
             if event["action"] == "deployed" and event["model_digest"] == self._champion
         ]
-        return min(times[-1:], default=as_of)
+        since = min(times[-1:], default=as_of)
+        self._state.storage.create(key, dump_json({"since": format_time(since)}))
+        return since
 
     def _judge(self, due: Due) -> Decision:
         """Judges a window by the model that it was judged by before, or by the one in service."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from headway.components._shared.times import format_time, in_a_name, parse_duration, parse_time
+from headway.components._shared.times import format_time, in_a_name, parse_duration
 from headway.components.monitoring.config import Labels, Windows
 from headway.components.monitoring.decision.history import Entry
 
@@ -48,7 +48,7 @@ def due_windows(
         windows: Their length, and when one counts as over.
         labels: How long after its end a window is judged, once for each delay; None is once.
         judged: What the history has: nothing is judged twice.
-        first: When watching begins; `windows.since` goes first.
+        first: When watching begins.
         as_of: The present time.
     """
     known = {(entry.start, entry.end, entry.time) for entry in judged}
@@ -65,7 +65,7 @@ def due_windows(
 def _closed(windows: Windows, first: datetime, as_of: datetime) -> Iterator[tuple[datetime, datetime]]:
     """The windows that are over: they begin at `since` or, without it, at days and weeks as calendars have them."""
     every = parse_duration(windows.every)
-    start = parse_time(windows.since) if windows.since else _MONDAY + (first - _MONDAY) // every * every
+    start = first if windows.since else _MONDAY + (first - _MONDAY) // every * every
     while start + every <= as_of:
         yield start, start + every
         start += every

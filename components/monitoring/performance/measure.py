@@ -13,13 +13,13 @@ from headway.components._shared.artifacts import (
     describe,
     read_manifest,
     show_metrics,
+    write_document,
 )
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.inference_logs import TIME
 from headway.components._shared.reports.formats import counted
-from headway.components._shared.state import dump_json
 from headway.components._shared.statistics.blocks import numbers_of, widest
 from headway.components._shared.statistics.calibration import Calibration, calibrate
 from headway.components._shared.statistics.metrics import PRIMARY, Metric, metrics_of
@@ -56,8 +56,7 @@ def measure_performance(
     earlier = _read(before.path) if before is not None else None
     result, calibration = judge(open_dataset(window.path), manifest, promise, settings, before=earlier, seed=seed)
 
-    Path(findings.path).parent.mkdir(parents=True, exist_ok=True)
-    Path(findings.path).write_bytes(dump_json(result.model_dump(mode="json")))
+    write_document(findings, result)
     write_report(report.path, result, calibration, settings)
     keep_report(report.path)
     describe(findings, rows=result.rows, model_digest=result.model_digest, decision=told(result))

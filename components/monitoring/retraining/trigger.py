@@ -14,15 +14,15 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from headway.components._shared.artifacts import Artifact, describe
+from headway.components._shared.artifacts import Artifact, describe, write_document
 from headway.components._shared.audit import record_event
 from headway.components._shared.config import Config
-from headway.components._shared.decisions import Decision, Fleet
+from headway.components._shared.decisions import Decision, Fleet, Watched
 from headway.components._shared.errors import HeadwayError, raise_together
-from headway.components._shared.state import RUN_ID_VARIABLE, State, dump_json
+from headway.components._shared.state import RUN_ID_VARIABLE, State, dump_json, run_id
 from headway.components._shared.steps import decided, log, step
 from headway.components._shared.storage import local_folder
-from headway.components._shared.times import in_a_name, parse_time
+from headway.components._shared.times import in_a_name, now, parse_time
 from headway.components.monitoring.config import Retraining, settings_of
 from headway.components.monitoring.retraining.kfp_api import KfpApi
 
@@ -53,20 +53,19 @@ def trigger_retraining(
     """Starts what was asked for and was not started; what cannot be started is told, and tried by the next run."""
     settings, fleet, state = settings_of(models, monitoring), _read(decisions), State(state_uri)
     as_of = parse_time(fleet.as_of)
-    result: dict[str, dict[str, str]] = {}
+    result: dict[str, list[dict[str, str]]] = {}
     errors: list[HeadwayError] = []
     for watched in fleet.models:
         wanted = settings[watched.model_name].retraining if watched.model_name in settings else None
         _note(state, watched.model_name, watched.judged)
-        for asked in _open(state, watched.model_name):
+        for asked in _open(state, watched):
             outcome, run = _act(state, asked, wanted, as_of, errors)
             ended = _ended(state, run) if outcome == "started" and wanted and wanted.api is None else ""
             found = {"outcome": outcome, "run": run, "window": asked.decision.start, "ended": ended}
-            result[watched.model_name] = {key: value for key, value in found.items() if value}
+            result.setdefault(watched.model_name, []).append({key: value for key, value in found.items() if value})
             log.info(f"{watched.model_name}: retraining for the window of {asked.decision.start}: {outcome} {run}")
-    Path(triggered.path).parent.mkdir(parents=True, exist_ok=True)
-    Path(triggered.path).write_bytes(dump_json({"schema_version": 1, "kind": "retrainings", "models": result}))
-    said = "; ".join(_told(name, each) for name, each in result.items()) or "nothing was asked for"
+    write_document(triggered, {"schema_version": 1, "kind": "retrainings", "models": result})
+    said = "; ".join(_told(name, each) for name, found in result.items() for each in found) or "nothing was asked for"
     describe(triggered, decision=said)
     decided(said, models=result)
     raise_together("retraining.failed", errors)
@@ -87,12 +86,13 @@ def _note(state: State, name: str, judged: tuple[Decision, ...]) -> None:
         state.storage.create(_key(state, name, incident), dump_json(asked.model_dump(mode="json")))
 
 
-def _open(state: State, name: str) -> Iterator[Asked]:
-    """What was asked for and not started."""
-    keys = {stat.key for stat in state.storage.list(state.history_key(name, "retrainings"))}
-    for key in sorted(keys):
-        if not key.endswith("_run.json") and key.replace(".json", "_run.json") not in keys:
-            yield Asked.model_validate_json(state.storage.read(key))
+def _open(state: State, watched: Watched) -> Iterator[Asked]:
+    """What was asked for and not started, of the incident that goes on; one that is over asks for nothing any more."""
+    if watched.since is None:
+        return
+    key = _key(state, watched.model_name, in_a_name(watched.since))
+    if state.storage.stat(key) and not state.storage.stat(_run_key(key)):
+        yield Asked.model_validate_json(state.storage.read(key))
 
 
 def _act(
@@ -106,15 +106,19 @@ def _act(
     parameters = _filled(wanted.parameters, decision)
     parameters.setdefault("model_name", decision.model_name)
     parameters.setdefault("state_uri", state.uri)
+    assert decision.incident
+    key = _key(state, decision.model_name, in_a_name(decision.incident.id))
+    claim = _claimed(state, key)
+    if claim is None:
+        return "already", asked.run_name
     try:
         run, begun = _started(asked, wanted, parameters, state)
     except HeadwayError as error:
+        state.storage.delete(claim)
         log.error(f"{decision.model_name}: {error}")
         errors.append(error)
         return "failed", error.code
-    assert decision.incident
-    key = _key(state, decision.model_name, in_a_name(decision.incident.id))
-    state.storage.create(key.replace(".json", "_run.json"), dump_json({"run": run, "run_name": asked.run_name}))
+    state.storage.create(_run_key(key), dump_json({"run": run, "run_name": asked.run_name}))
     evidence = {"incident": decision.incident.id, "window": decision.start, "run": run, "pipeline": wanted.pipeline}
     record_event(
         state,
@@ -125,6 +129,16 @@ def _act(
         once_by=("incident",),
     )
     return ("started" if begun else "already"), run
+
+
+def _claimed(state: State, key: str) -> str | None:
+    """The right to start a run in this hour, which one run of monitoring has; None where another one has it.
+
+    Whoever was killed with it gets it back when it runs again, and the next hour is anybody's.
+    """
+    claim, whose = key.replace(".json", f"_claim_{now():%Y%m%dT%H}.json"), {"run": run_id() or ""}
+    free = state.storage.create(claim, dump_json(whose))
+    return claim if free or state.read_json(claim) == whose else None
 
 
 def _started(asked: Asked, wanted: Retraining, parameters: Mapping[str, Any], state: State) -> tuple[str, bool]:
@@ -192,6 +206,10 @@ def _filled(value: Any, decision: Decision) -> Any:
 
 def _key(state: State, name: str, incident: str) -> str:
     return state.history_key(name, f"retrainings/{incident}.json")
+
+
+def _run_key(key: str) -> str:
+    return key.replace(".json", "_run.json")
 
 
 def _last_lines(output: str) -> str:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from headway.components._shared.artifacts import Artifact, Metrics, describe, read_manifest, show_metrics
+from headway.components._shared.artifacts import (
+    Artifact,
+    Metrics,
+    describe,
+    read_manifest,
+    show_metrics,
+    write_document,
+)
 from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.inference_logs import LATENCY, STATUS, TIME, log_columns
 from headway.components._shared.reports.formats import counted
-from headway.components._shared.state import State, dump_json
+from headway.components._shared.state import State
 from headway.components._shared.statistics.estimates import UNIT, Estimate
 from headway.components._shared.statistics.intervals import interval, wilson
 from headway.components._shared.steps import decided, keep_report, step
@@ -58,8 +64,7 @@ def measure_service(
             value=uri,
             remedy="Check the address and the window (UTC), and whether `serving.log` is set where it is deployed.",
         )
-    Path(findings.path).parent.mkdir(parents=True, exist_ok=True)
-    Path(findings.path).write_bytes(dump_json(result.model_dump(mode="json")))
+    write_document(findings, result)
     write_report(report.path, result, settings)
     keep_report(report.path)
     describe(findings, rows=result.requests, model_digest=result.model_digest, decision=told(result))

@@ -88,11 +88,13 @@ def ask(settings: ServiceMetrics, model_name: str, start: datetime, end: datetim
         HeadwayError: `prometheus.unreachable`, `prometheus.refused`, `prometheus.query`, `prometheus.token`.
     """
     server = Server(settings)
-    space, name = settings.namespace, f'=~"{model_name}(-.*)?"'
+    space = settings.namespace
+    # As deploy_model and KServe name them; of another endpoint whose name begins alike these are none.
+    pods, service = f'pod=~"{model_name}-(v[0-9a-f]{{8}}.*|predictor)-.*"', f'service_name=~"{model_name}(-predictor)?"'
     known = {
-        "pods": settings.selector or _labels(f"pod{name}", f'namespace="{space}"' if space else ""),
-        "service": settings.selector or _labels(f"service_name{name}", f'namespace_name="{space}"' if space else ""),
-        "kn_service": settings.selector or f"kn_service_name{name}",
+        "pods": settings.selector or _labels(pods, f'namespace="{space}"' if space else ""),
+        "service": settings.selector or _labels(service, f'namespace_name="{space}"' if space else ""),
+        "kn_service": settings.selector or f"kn_{service}",
         "window": f"{int((end - start).total_seconds())}s",
     }
     found: dict[str, dict[str, float]] = {}

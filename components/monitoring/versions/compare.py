@@ -5,18 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from headway.components._shared.artifacts import Artifact, Metrics, ModelManifest, describe, read_manifest, show_metrics
+from headway.components._shared.artifacts import (
+    Artifact,
+    Metrics,
+    ModelManifest,
+    describe,
+    read_manifest,
+    show_metrics,
+    write_document,
+)
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import open_dataset
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.inference_logs import ALWAYS, ID, LATENCY, MODEL, PREDICTED, STATUS, TIME
+from headway.components._shared.inference_logs import ALWAYS, ID, LATENCY, MODEL, PREDICTED, REQUEST, STATUS, TIME
 from headway.components._shared.reports.formats import counted
-from headway.components._shared.state import State, dump_json
+from headway.components._shared.state import State
 from headway.components._shared.statistics.two_samples import (
     Evidence,
     Window,
@@ -73,8 +80,7 @@ def compare_versions(
             for outcome in settings.metrics
         ),
     )
-    Path(findings.path).parent.mkdir(parents=True, exist_ok=True)
-    Path(findings.path).write_bytes(dump_json(result.model_dump(mode="json")))
+    write_document(findings, result)
     write_report(report.path, result, settings)
     keep_report(report.path)
     describe(findings, rows=sum(result.requests), decision=told(result))
@@ -182,11 +188,13 @@ def _both(rows: pl.DataFrame, settings: Versions) -> tuple[str, str]:
 
 def _valued(outcome: Outcome, rows: pl.DataFrame, labels: pl.DataFrame | None, manifest: ModelManifest) -> pl.DataFrame:
     """The rows that a metric rests on, with its value in each."""
+    requests = rows.unique([MODEL, REQUEST], keep="first", maintain_order=True)
     if outcome.kind == "errors":
-        return rows.with_columns((pl.col(STATUS) >= 500).cast(pl.Float64).alias(_VALUE))
-    answered = rows.filter(pl.col(STATUS) < 400)
+        return requests.with_columns((pl.col(STATUS) >= 500).cast(pl.Float64).alias(_VALUE))
     if outcome.kind == "slow":
-        return answered.with_columns((pl.col(LATENCY) > outcome.above_ms).cast(pl.Float64).alias(_VALUE))
+        return requests.filter(pl.col(STATUS) < 400).with_columns(
+            (pl.col(LATENCY) > outcome.above_ms).cast(pl.Float64).alias(_VALUE)
+        )
     if labels is None:
         raise HeadwayError(
             "versions.no_labels",
@@ -195,7 +203,7 @@ def _valued(outcome: Outcome, rows: pl.DataFrame, labels: pl.DataFrame | None, m
             remedy="Give the input `labels`, or compare by errors and slow alone.",
         )
     target = manifest.target
-    joined = answered.join(labels.select(ID, target), on=ID, how="inner")
+    joined = rows.filter(pl.col(STATUS) < 400).join(labels.select(ID, target), on=ID, how="inner")
     truth = {
         "correct": (pl.col(target) == pl.col(PREDICTED)).cast(pl.Float64),
         "label": (pl.col(target).cast(pl.String) == outcome.label).cast(pl.Float64),

@@ -15,6 +15,7 @@ from headway.components._shared.artifacts import (
     describe,
     read_manifest,
     show_metrics,
+    write_document,
 )
 from headway.components._shared.datasets import Dataset, open_dataset, write_shard
 from headway.components._shared.endpoints.log import log_key
@@ -62,8 +63,7 @@ def collect_window(
     result = result.model_copy(update={"label_cutoff": format_time(cutoff) if cutoff else None})
     if state:
         result = _beside_the_first(state, result)
-    Path(summary.path).parent.mkdir(parents=True, exist_ok=True)
-    Path(summary.path).write_bytes(dump_json(result.model_dump(mode="json")))
+    write_document(summary, result)
     write_report(report.path, result)
     keep_report(report.path)
     describe(window, rows=result.rows, fingerprint=result.fingerprint, model_digest=result.model_digest)

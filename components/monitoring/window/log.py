@@ -24,8 +24,8 @@ class Counted:
     """What was found in the log beside the rows that are given.
 
     Attributes:
-        damaged: That could not be: half-written, or no Parquet.
-        foreign: That have other columns or types than the model's log.
+        damaged: Files that cannot be read: half-written, or no Parquet.
+        foreign: Files that have other columns or types than the model's log.
         requests: Answered by the model.
         refused: Status to requests that the model's server refused.
         duplicates: Rows left out, since an earlier one has the same id.
