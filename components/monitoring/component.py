@@ -36,7 +36,7 @@ def collect_window(
             role `label_time`, if there is one.
         label_cutoff: Only labels known by then count, UTC; a later one gives a window of its own.
         log_uri: The inference log; by default `logs/MODEL_NAME` below `state_uri`, where deploy_model's `serving.log`
-            puts it.
+            puts it; `kserve+` before an address reads what KServe's logger wrote there.
         state_uri: Folder or `gs://` or `s3://` prefix; with it, what was found is remembered, and a window that is
             collected again says what has changed.
 
@@ -285,7 +285,7 @@ def measure_service(
         service: Limits, see the JSON Schema `Service`: `p99_ms` (1000), `errors` (0.01, status 500 and above),
             `refused` (0.1, status 400 to 499), `confidence` (0.99), `min_requests` (100); `prometheus` (`address`,
             `namespace`, ...) for what the log does not know, with `restarts` (0) and `memory` (0.9).
-        log_uri: The inference log; by default `logs/MODEL_NAME` below `state_uri`.
+        log_uri: The inference log, also `kserve+` and an address; by default `logs/MODEL_NAME` below `state_uri`.
         state_uri: Folder or `gs://` or `s3://` prefix where the run's records and reports are kept.
 
     Returns:
@@ -337,7 +337,7 @@ def compare_versions(
         comparison: By what, see the JSON Schema `Comparison`: `metrics` (each with `kind` correct, label, value, errors
             or slow), `versions` (two digests), `window` (1h), `confidence` (0.95), `min_effect` (0.02).
         labels: Rows with the column that has the role `id` in the model's schema and the target.
-        log_uri: The inference log; by default `logs/MODEL_NAME` below `state_uri`.
+        log_uri: The inference log, also `kserve+` and an address; by default `logs/MODEL_NAME` below `state_uri`.
         state_uri: Folder or `gs://` or `s3://` prefix where the run's records and reports are kept.
 
     Returns:

@@ -10,19 +10,15 @@ import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
 
-import numpy as np
 import polars as pl
 from prometheus_client import Counter, Gauge
 
 from headway.components._shared import inference_logs as layout
 from headway.components._shared.artifacts import ModelManifest
+from headway.components._shared.endpoints.served import Served, log_rows
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.storage import open_storage
-from headway.components._shared.times import now
 
 log = logging.getLogger("headway.serving")
 
@@ -31,34 +27,6 @@ _WAITING = Gauge("headway_inference_log_waiting_rows", "Rows that are to be writ
 _FAILURES = Counter("headway_inference_log_failures", "Writes of the inference log that failed and are tried again.")
 _FILE_ROWS = 50_000
 _CLOSING_S = 20.0
-
-
-@dataclass
-class Served:
-    """One request on its way through the server, filled in where each thing is known.
-
-    Attributes:
-        time: When it arrived, UTC.
-        request_id: The caller's, or one that was made up.
-        frame: Its rows; None where it was refused.
-        values: What was predicted, one a row.
-        probabilities: Of shape (rows, classes); None for regressions.
-        status: Of the answer.
-        seconds: From the request's arrival to the answer.
-    """
-
-    time: datetime = field(default_factory=now)
-    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    frame: pl.DataFrame | None = None
-    values: Sequence[Any] = ()
-    probabilities: np.ndarray[Any, Any] | None = None
-    status: int = 200
-    seconds: float = 0.0
-
-    @property
-    def rows(self) -> int:
-        """Rows that it has in the log."""
-        return 1 if self.frame is None else self.frame.height
 
 
 CURRENT: ContextVar[Served | None] = ContextVar("served", default=None)
@@ -81,9 +49,8 @@ class LogWriter:
     """
 
     def __init__(self, uri: str, manifest: ModelManifest, *, flush_s: float, max_rows: int) -> None:
-        self.columns = layout.log_columns(manifest)
+        layout.log_columns(manifest)  # refuses names that it cannot hold
         self._manifest = manifest
-        self._id = layout.id_column(manifest)
         self._storage = open_storage(uri)
         self._flush_s = flush_s
         self._max_rows = max_rows
@@ -140,7 +107,7 @@ class LogWriter:
 
     def _write(self, key: str, requests: Sequence[Served]) -> bool:
         """Writes one file; a second try has the same name, so that a write whose answer was lost is no second one."""
-        content, delay = _parquet(self._frame(requests)), 0.5
+        content, delay = _parquet(log_rows(requests, self._manifest)), 0.5
         while True:
             try:
                 self._storage.create(key, content)
@@ -155,60 +122,6 @@ class LogWriter:
             if self._end.wait(delay):
                 time.sleep(0.5)
             delay = min(2 * delay, 30.0)
-
-    def _frame(self, requests: Sequence[Served]) -> pl.DataFrame:
-        """The rows of a file, in the order of their arrival at the log."""
-        answered = [served for served in requests if served.frame is not None]
-        frames = [served.frame for served in answered if served.frame is not None]
-        logged = [name for name in self.columns if frames and name in frames[0].columns]
-        parts = [self._head(answered, refused=False)]
-        if frames:
-            parts.append(pl.concat([frame.select(logged) for frame in frames], rechunk=True))
-            parts.append(self._answers(answered))
-        refused = self._head([served for served in requests if served.frame is None], refused=True)
-        whole = pl.concat([pl.concat(parts, how="horizontal"), refused], how="diagonal")
-        missing = [pl.lit(None, dtype).alias(n) for n, dtype in self.columns.items() if n not in whole.columns]
-        return whole.with_columns(missing).select(*self.columns)
-
-    def _head(self, requests: Sequence[Served], *, refused: bool) -> pl.DataFrame:
-        counts = np.array([served.rows for served in requests], dtype=np.int64)
-
-        def each(values: Sequence[object], name: str) -> pl.Series:
-            short = pl.Series(name, values, dtype=layout.ALWAYS[name])
-            return short.gather(np.repeat(np.arange(len(values)), counts))
-
-        ids: list[str] = []
-        for served in requests:
-            ids += [served.request_id] if refused else self._ids(served)
-        return pl.DataFrame(
-            [
-                pl.Series(layout.ID, ids, dtype=pl.String()),
-                each([served.request_id for served in requests], layout.REQUEST),
-                each([served.time for served in requests], layout.TIME),
-                each([self._manifest.model_digest for _ in requests], layout.MODEL),
-                each([served.status for served in requests], layout.STATUS),
-                each([round(1000 * served.seconds, 3) for served in requests], layout.LATENCY),
-            ]
-        )
-
-    def _ids(self, served: Served) -> Sequence[str]:
-        """Of the rows: the caller's, or else made of the request's."""
-        assert served.frame is not None
-        if self._id and self._id.name in served.frame.columns:
-            return layout.logged_ids(served.frame[self._id.name], self._id)
-        request = served.request_id
-        return [request] if served.rows == 1 else [f"{request}/{row}" for row in range(served.rows)]
-
-    def _answers(self, requests: Sequence[Served]) -> pl.DataFrame:
-        classes = self._manifest.classes
-        values = [str(v) if classes else v for served in requests for v in served.values]
-        columns = [pl.Series(layout.PREDICTED, values, dtype=self.columns[layout.PREDICTED])]
-        given = [served.probabilities for served in requests if served.probabilities is not None]
-        if given:
-            stacked = np.concatenate(given)
-            names = [f"{layout.PROBABILITIES}{label}" for label in classes]
-            columns += [pl.Series(name, stacked[:, i]) for i, name in enumerate(names)]
-        return pl.DataFrame(columns)
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:

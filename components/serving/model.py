@@ -13,10 +13,11 @@ from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput
 
 from headway.components._shared.endpoints.inference import DATATYPES, PREDICTION, PROBABILITY
+from headway.components._shared.endpoints.requests import Inputs, Tensor
+from headway.components._shared.endpoints.served import Served
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import LoadedModel, Predictions
-from headway.components.serving.log import CURRENT, LogWriter, Served
-from headway.components.serving.requests import Inputs, Tensor
+from headway.components.serving.log import CURRENT, LogWriter
 
 
 class Refusal(InvalidInput):  # type: ignore[misc]

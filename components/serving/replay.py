@@ -11,13 +11,14 @@ import sys
 import polars as pl
 
 from headway.components._shared.datasets import open_dataset
+from headway.components._shared.endpoints.served import Served
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
 from headway.components._shared.inference_logs import id_column
 from headway.components._shared.releases import fetch_release, release_verdict
 from headway.components._shared.schemas import DTYPES, require_columns
 from headway.components._shared.storage.folders import scratch_folder
-from headway.components.serving.log import LogWriter, Served
+from headway.components.serving.log import LogWriter
 
 _PATIENCE_S = 3600.0
 

@@ -26,10 +26,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headway.components._shared.artifacts import verify_model
 from headway.components._shared.endpoints.inference import DIGEST_HEADER, MAX_BODY_BYTES, PROBE_HEADER
+from headway.components._shared.endpoints.served import Served
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
 from headway.components._shared.estimators.payloads import require_libraries
-from headway.components.serving.log import CURRENT, LogWriter, Served
+from headway.components.serving.log import CURRENT, LogWriter
 from headway.components.serving.model import Refusal, TabularModel
 
 log = logging.getLogger("headway.serving")

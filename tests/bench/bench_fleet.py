@@ -19,10 +19,11 @@ import polars as pl
 
 from headway.components._shared.artifacts import LocalArtifact, ModelManifest, read_manifest
 from headway.components._shared.datasets import write_dataset
+from headway.components._shared.endpoints.served import Served
 from headway.components._shared.estimators import load_model
 from headway.components._shared.schemas import Column, Schema, write_schema
 from headway.components._shared.state import State
-from headway.components.serving.log import LogWriter, Served
+from headway.components.serving.log import LogWriter
 from headway.components.training.train import train
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))

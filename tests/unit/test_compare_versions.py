@@ -9,11 +9,12 @@ import pytest
 
 from headway.components._shared.artifacts import LocalArtifact, read_manifest
 from headway.components._shared.datasets import write_dataset
+from headway.components._shared.endpoints.served import Served
 from headway.components._shared.errors import HeadwayError
 from headway.components.monitoring.config import Outcome, Versions
 from headway.components.monitoring.versions.compare import compare_versions, compared
 from headway.components.monitoring.versions.result import VersionsResult
-from headway.components.serving.log import LogWriter, Served
+from headway.components.serving.log import LogWriter
 from tests.deployment_samples import flights, train_sample
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)

@@ -8,6 +8,7 @@ import pytest
 
 from headway.components._shared.artifacts import LocalArtifact, read_manifest, write_manifest
 from headway.components._shared.audit import record_event
+from headway.components._shared.endpoints.served import Served
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
 from headway.components._shared.schemas import Column, Schema
@@ -16,7 +17,7 @@ from headway.components._shared.times import format_time, now
 from headway.components.monitoring.config import Labels, Windows
 from headway.components.monitoring.fleet.monitor import monitor_models
 from headway.components.monitoring.fleet.windows import due_windows
-from headway.components.serving.log import LogWriter, Served
+from headway.components.serving.log import LogWriter
 from tests.deployment_samples import flights, train_sample
 from tests.served_samples import serve
 

@@ -163,7 +163,7 @@ def test_a_card_holds_no_personal_value_and_no_id(tmp_path: Path, real: Path) ->
 
 
 def test_the_example_request_is_one_that_the_model_takes(tmp_path: Path, real: Path) -> None:
-    from headway.components.serving.requests import Inputs, Tensor
+    from headway.components._shared.endpoints.requests import Inputs, Tensor
 
     example = json.loads(request_example(card_of(tmp_path, real)))
     tensors = [Tensor(t["name"], t["datatype"], t["shape"], t["data"]) for t in example["inputs"]]

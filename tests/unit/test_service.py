@@ -8,15 +8,16 @@ import polars as pl
 import pytest
 
 from headway.components._shared.artifacts import LocalArtifact, read_manifest
+from headway.components._shared.endpoints.served import Served
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.inference_logs import log_columns
 from headway.components.monitoring.config import Policy, Service
 from headway.components.monitoring.decision.signals import signals_of
 from headway.components.monitoring.service.measure import judge, measure_service
 from headway.components.monitoring.service.result import ServiceResult
 from headway.components.monitoring.window.log import Log
 from headway.components.monitoring.window.result import WindowResult
-from headway.components.serving.log import LogWriter, Served
+from headway.components.monitoring.window.span import Span
+from headway.components.serving.log import LogWriter
 from tests.deployment_samples import flights, train_sample
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -44,7 +45,7 @@ def logged(model, tmp_path):
                 known |= {"frame": frame, "values": ["late"], "probabilities": np.array([[0.9, 0.1]])}
             writer.put(Served(status=status, **known))
         writer.close()
-        return Log(str(tmp_path / "log"), log_columns(manifest), manifest.model_digest, DAY, END)
+        return Log(str(tmp_path / "log"), manifest, Span(DAY, END))
 
     return write
 

@@ -7,6 +7,7 @@ import pytest
 
 from headway.components._shared.artifacts import LocalArtifact, read_manifest
 from headway.components._shared.config import parse
+from headway.components._shared.endpoints.served import Served
 from headway.components._shared.errors import HeadwayError
 from headway.components.monitoring.config import Policy, Service, ServiceMetrics
 from headway.components.monitoring.decision.signals import signals_of
@@ -14,7 +15,7 @@ from headway.components.monitoring.service.measure import measure_service
 from headway.components.monitoring.service.metrics import ask
 from headway.components.monitoring.service.result import ServiceResult
 from headway.components.monitoring.window.result import WindowResult
-from headway.components.serving.log import LogWriter, Served
+from headway.components.serving.log import LogWriter
 from tests.deployment_samples import train_sample
 from tests.prometheus import Application, needs_prometheus, prometheus
 

@@ -12,13 +12,14 @@ import pytest
 from prometheus_client import REGISTRY
 
 from headway.components._shared.endpoints.inference import request_of
+from headway.components._shared.endpoints.served import Served
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
 from headway.components._shared.inference_logs import log_columns
 from headway.components._shared.schemas import Column, Schema
 from headway.components.deployment.caller import Caller
 from headway.components.deployment.engines import Address
-from headway.components.serving.log import LogWriter, Served
+from headway.components.serving.log import LogWriter
 from tests.deployment_samples import ask, flights, served, train_sample
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from headway.components._shared.artifacts import Feature, ModelManifest
 from headway.components._shared.endpoints.inference import request_of
+from headway.components._shared.endpoints.requests import Inputs, Tensor
 from headway.components._shared.errors import HeadwayError
-from headway.components.serving.requests import Inputs, Tensor
 from tests.deployment_samples import PLANTED, SCHEMA, flights
 
 TYPES = {"carrier": "string", "hour": "integer", "distance": "number", "peak": "boolean", "day": "date"}

@@ -9,11 +9,12 @@ import pytest
 
 from headway.components._shared.artifacts import LocalArtifact, read_manifest, write_manifest
 from headway.components._shared.datasets import open_dataset, write_dataset
+from headway.components._shared.endpoints.served import Served
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
 from headway.components._shared.schemas import Column, Schema
 from headway.components.monitoring.window.collect import collect_window
-from headway.components.serving.log import LogWriter, Served
+from headway.components.serving.log import LogWriter
 from tests.deployment_samples import flights, train_sample
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)

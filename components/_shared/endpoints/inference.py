@@ -12,6 +12,7 @@ from headway.components._shared.artifacts import Feature
 from headway.components._shared.times import format_time
 
 DIGEST_HEADER = "headway-model-digest"
+DIGEST_ANNOTATION = "headway/model-digest"  # of a version in Kubernetes
 PROBE_HEADER = "headway-probe"  # a deployment's own requests, which no inference log takes for callers'
 PREDICTION = "prediction"
 PROBABILITY = "probability_"

@@ -9,6 +9,7 @@ from typing import Any
 
 from headway.components._shared import images
 from headway.components._shared.config import Config
+from headway.components._shared.endpoints.inference import DIGEST_ANNOTATION
 from headway.components.deployment.config import Serving
 from headway.components.deployment.engines import Release
 from headway.components.deployment.kserve.config import KServe
@@ -16,7 +17,6 @@ from headway.components.deployment.kserve.storage import require_bucket
 
 CONTAINER = "kserve-container"
 PORT = 8080
-DIGEST = "headway/model-digest"
 _MODEL_DIR = "/mnt/models"
 _SCALING = ("minReplicas", "maxReplicas", "deploymentStrategy", "scaleMetric", "scaleTarget", "autoScaling")
 _ENDING = "/tmp/ending"
@@ -107,7 +107,7 @@ def version_in(predictor: Mapping[str, Any], storage_uri: str) -> Version:
     kept = {key: value for key, value in predictor.items() if key not in ("name", *_SCALING)}
     return Version(
         name=predictor["name"],
-        model_digest=predictor["annotations"][DIGEST],
+        model_digest=predictor["annotations"][DIGEST_ANNOTATION],
         version=None,
         environment="unknown",
         storage_uri=storage_uri,
@@ -171,7 +171,7 @@ def _predictor(release: Release, storage_uri: str, serving: Serving, settings: K
     }
     if log and settings.log_secret:
         container["envFrom"] = [{"secretRef": {"name": settings.log_secret}}]
-    annotations = {DIGEST: release.model_digest}
+    annotations = {DIGEST_ANNOTATION: release.model_digest}
     if settings.storage_secret:
         annotations["serving.kserve.io/storageSecretName"] = settings.storage_secret
     pod: dict[str, Any] = {

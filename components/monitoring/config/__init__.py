@@ -98,7 +98,7 @@ class Monitoring(Config):
     Attributes:
         windows: What is judged.
         labels: What really happened; None where that is never known.
-        log_uri: The inference log; by default `logs/NAME` below the state folder.
+        log_uri: The inference log, also `kserve+` and an address; by default `logs/NAME` below the state folder.
         drift: When a window counts as drifted; None leaves that out.
         performance: When the model counts as worse than promised; None leaves that out.
         service: When the endpoint counts as too slow or failing; None leaves that out.

@@ -11,7 +11,6 @@ from headway.components._shared.audit import verify_events
 from headway.components._shared.datasets import Dataset, open_dataset
 from headway.components._shared.decisions import Decision, Problem, Watched
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.inference_logs import log_columns
 from headway.components._shared.state import State, dump_json
 from headway.components._shared.steps import log
 from headway.components._shared.times import format_time, parse_time
@@ -33,6 +32,7 @@ from headway.components.monitoring.window.labels import Labels as KnownLabels
 from headway.components.monitoring.window.labels import read_labels
 from headway.components.monitoring.window.log import Log
 from headway.components.monitoring.window.result import WindowResult
+from headway.components.monitoring.window.span import Span
 
 
 class Watch:
@@ -153,8 +153,8 @@ class Watch:
         return window, released, found.counted.other_models
 
     def _log(self, due: Due, released: Released) -> Log:
-        uri, manifest = log_place(self._settings.log_uri, self._state, self._name), released.manifest
-        return Log(uri, log_columns(manifest), manifest.model_digest, due.start, due.end)
+        uri = log_place(self._settings.log_uri, self._state, self._name)
+        return Log(uri, released.manifest, Span(due.start, due.end))
 
     def _service(self, due: Due, released: Released) -> ServiceResult | None:
         settings = self._settings.service

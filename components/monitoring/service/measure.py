@@ -18,7 +18,7 @@ from headway.components._shared.artifacts import (
 )
 from headway.components._shared.config import parse
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.inference_logs import LATENCY, STATUS, TIME, log_columns
+from headway.components._shared.inference_logs import LATENCY, STATUS, TIME
 from headway.components._shared.reports.formats import counted
 from headway.components._shared.state import State
 from headway.components._shared.statistics.estimates import UNIT, Estimate
@@ -55,7 +55,7 @@ def measure_service(
     """Measures a window, and says what is beyond its limit."""
     settings, manifest = parse(Service, service, parameter="service"), read_manifest(model.path)
     uri = log_place(log_uri, State(state_uri) if state_uri else None, model_name)
-    log = Log(uri, log_columns(manifest), manifest.model_digest, *window_span(start, end))
+    log = Log(uri, manifest, window_span(start, end))
     result = judge(log, settings, model_name)
     if not result.requests:
         raise HeadwayError(
@@ -86,21 +86,20 @@ def judge(log: Log, settings: Service, model_name: str = "") -> ServiceResult:
     Raises:
         HeadwayError: `prometheus.*`, where it is to be asked.
     """
-    rows = log.requests()
-    head = ServiceResult(
-        model_digest=log.model_digest, start=format_time(log.start), end=format_time(log.end), requests=rows.height
-    )
+    rows, start, end = log.requests(), log.span.start, log.span.end
+    known = {"model_digest": log.model_digest, "start": format_time(start), "end": format_time(end)}
+    head = ServiceResult(**known, requests=rows.height)
     if settings.prometheus:
         head = head.model_copy(update=_beside(log, settings, settings.prometheus, model_name))
     if not rows.height:
         return head
-    answered = rows.filter(pl.col(STATUS) < 400)
+    answered = rows.filter(pl.col(STATUS) == 200, pl.col(LATENCY).is_not_null())
     slow = level(answered, answered[LATENCY] > settings.p99_ms, 0.01, settings)
     minutes = rows.group_by(pl.col(TIME).dt.truncate("1m")).agg(pl.len())["len"]
     counts = rows[STATUS].value_counts(sort=True)
     return head.model_copy(
         update={
-            "per_second": rows.height / (log.end - log.start).total_seconds(),
+            "per_second": rows.height / (end - start).total_seconds(),
             "busiest_minute": float(minutes.max() or 0) / 60,  # type: ignore[arg-type]
             "latency_ms": {
                 name: float(answered[LATENCY].quantile(share, "linear") or 0.0)
@@ -128,7 +127,7 @@ def told(result: ServiceResult) -> str:
 
 def _beside(log: Log, settings: Service, prometheus: ServiceMetrics, model_name: str) -> dict[str, Any]:
     """What Prometheus knows of the window, and what of that has a limit."""
-    found = ask(prometheus, model_name, log.start, log.end)
+    found = ask(prometheus, model_name, log.span.start, log.span.end)
     kubernetes = found.get("kubernetes", {})
     restarts, memory = kubernetes.get("restarts"), kubernetes.get("memory_share")
     return {

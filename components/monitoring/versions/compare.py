@@ -150,7 +150,7 @@ def told(result: VersionsResult) -> str:
 def _answers(uri: str, manifest: ModelManifest, start: str, end: str) -> pl.DataFrame:
     """What every version was asked and answered, each id once."""
     columns = {**ALWAYS, PREDICTED: pl.String() if manifest.classes else pl.Float64()}
-    rows = Log(uri, columns, manifest.model_digest, *window_span(start, end)).everything()
+    rows = Log(uri, manifest, window_span(start, end), columns).everything()
     if not rows.height:
         raise HeadwayError(
             "versions.no_rows",
@@ -192,7 +192,7 @@ def _valued(outcome: Outcome, rows: pl.DataFrame, labels: pl.DataFrame | None, m
     if outcome.kind == "errors":
         return requests.with_columns((pl.col(STATUS) >= 500).cast(pl.Float64).alias(_VALUE))
     if outcome.kind == "slow":
-        return requests.filter(pl.col(STATUS) < 400).with_columns(
+        return requests.filter(pl.col(STATUS) == 200, pl.col(LATENCY).is_not_null()).with_columns(
             (pl.col(LATENCY) > outcome.above_ms).cast(pl.Float64).alias(_VALUE)
         )
     if labels is None:
@@ -203,7 +203,7 @@ def _valued(outcome: Outcome, rows: pl.DataFrame, labels: pl.DataFrame | None, m
             remedy="Give the input `labels`, or compare by errors and slow alone.",
         )
     target = manifest.target
-    joined = rows.filter(pl.col(STATUS) < 400).join(labels.select(ID, target), on=ID, how="inner")
+    joined = rows.filter(pl.col(STATUS) == 200).join(labels.select(ID, target), on=ID, how="inner")
     truth = {
         "correct": (pl.col(target) == pl.col(PREDICTED)).cast(pl.Float64),
         "label": (pl.col(target).cast(pl.String) == outcome.label).cast(pl.Float64),

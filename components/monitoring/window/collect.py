@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -20,7 +19,7 @@ from headway.components._shared.artifacts import (
 from headway.components._shared.datasets import Dataset, open_dataset, write_shard
 from headway.components._shared.endpoints.log import log_key
 from headway.components._shared.errors import HeadwayError
-from headway.components._shared.inference_logs import ID, MODEL, STATUS, TIME, log_columns
+from headway.components._shared.inference_logs import ID, MODEL, STATUS, TIME
 from headway.components._shared.releases import has_release
 from headway.components._shared.reports.formats import counted
 from headway.components._shared.state import State, checked_model_name, dump_json
@@ -31,6 +30,7 @@ from headway.components.monitoring.window.labels import LABEL_TIME, Labels, read
 from headway.components.monitoring.window.log import Log, require_rows
 from headway.components.monitoring.window.report import write_report
 from headway.components.monitoring.window.result import LabelCounts, WindowResult
+from headway.components.monitoring.window.span import Span
 
 _DELAYS = (0.5, 0.9, 0.99)
 
@@ -56,7 +56,7 @@ def collect_window(
     span = window_span(start, end)
     cutoff = parse_time(label_cutoff) if label_cutoff else None
     state = State(state_uri) if state_uri else None
-    log = Log(log_place(log_uri, state, model_name), log_columns(manifest), manifest.model_digest, *span)
+    log = Log(log_place(log_uri, state, model_name), manifest, span)
     known = read_labels(open_dataset(labels.path), manifest, cutoff) if labels is not None else None
 
     result = collect(log, manifest, window.path, model_name, known, state)
@@ -96,7 +96,7 @@ def collect(
         for part in log.parts():
             joined = join.with_labels(part)
             hourly |= _hourly(joined, manifest.target)
-            for (unit,), rows in joined.group_by(pl.col(TIME).dt.truncate(log.unit), maintain_order=True):
+            for (unit,), rows in joined.group_by(pl.col(TIME).dt.truncate(log.span.unit), maintain_order=True):
                 write_shard(rows, aside / f"{unit:%Y-%m-%dT%H}.parquet", {"begin": format_time(unit)})
         require_rows(log.counted, sum(rows for rows, _ in hourly.values()), log.uri)
     dataset = open_dataset(folder)
@@ -131,8 +131,8 @@ def _result(log: Log, manifest: ModelManifest, model_name: str, state: State | N
     return WindowResult(
         model_name=checked_model_name(model_name),
         model_digest=manifest.model_digest,
-        start=format_time(log.start),
-        end=format_time(log.end),
+        start=format_time(log.span.start),
+        end=format_time(log.span.end),
         rows=0,
         requests=found.requests,
         fingerprint="",
@@ -198,8 +198,8 @@ class _Join:
         return LabelCounts(**told, before_prediction=int((delays < 0).sum()), delay_s=quantiles)
 
 
-def window_span(start: str, end: str) -> tuple[datetime, datetime]:
-    """The times of a window.
+def window_span(start: str, end: str) -> Span:
+    """The window between two times.
 
     Raises:
         HeadwayError: `time.unreadable`, `window.backwards`.
@@ -212,7 +212,7 @@ def window_span(start: str, end: str) -> tuple[datetime, datetime]:
             value=f"{start} to {end}",
             remedy="Give start and end as half-open [start, end), in UTC.",
         )
-    return first, last
+    return Span(first, last)
 
 
 def log_place(log_uri: str | None, state: State | None, model_name: str) -> str:
