@@ -61,7 +61,7 @@ compile: .venv/local ## Write compiled/ and the interface tables of the READMEs
 images: .venv/local ## Build the images (FAMILY=tabular BASE=name@sha256:... TOOL=podman PUSH=registry.example.com/team)
 	@$(RUN)/python -m images.build $(FAMILY:%=--family %) $(BASE:%=--base %) $(TOOL:%=--tool %) $(PUSH:%=--push %)
 
-FAMILIES := base tabular serving
+FAMILIES := base tabular serving monitoring
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras
 lock: .venv/uv ## Resolve the locks anew (UPGRADE=1 takes newest versions)
 	$(LOCK) $(if $(UPGRADE),--upgrade) --extra local --group dev pyproject.toml -o requirements/dev.lock

@@ -24,6 +24,7 @@ ROOMS = {
     "profile_shard": "monitoring",
     "merge_profiles": "monitoring",
     "detect_drift": "monitoring",
+    "report_to_evidently": "monitoring",
     "measure_performance": "monitoring",
     "measure_service": "monitoring",
     "compare_versions": "monitoring",

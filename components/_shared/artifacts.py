@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +16,8 @@ from headway.components._shared.config import Config, parse
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.schemas import Schema
 from headway.components._shared.state import dump_json
+
+Document = TypeVar("Document", bound=BaseModel)
 
 MANIFEST = "headway.json"
 NO_CHAMPION = "no_champion"
@@ -44,6 +46,7 @@ METADATA_KEYS = {
     "version": "version in the registry",
     "release_uri": "where the released model lies",
     "endpoint": "address that answers predictions",
+    "snapshot": "where an Evidently workspace has a window",
     "trials": "number of trials",
     "best_value": "objective of the best parameters",
 }
@@ -86,6 +89,29 @@ def write_document(artifact: Artifact, document: BaseModel | Mapping[str, object
     content = document.model_dump(mode="json") if isinstance(document, BaseModel) else document
     Path(artifact.path).parent.mkdir(parents=True, exist_ok=True)
     Path(artifact.path).write_bytes(dump_json(content))
+
+
+def read_document(artifact: Artifact, kind: type[Document], parameter: str, component: str) -> Document:
+    """Reads the JSON document that another component has written.
+
+    Args:
+        artifact: The input.
+        kind: What it is.
+        parameter: What the input is called.
+        component: Which component writes it.
+
+    Raises:
+        HeadwayError: `input.unreadable`.
+    """
+    try:
+        return kind.model_validate_json(Path(artifact.path).read_bytes())
+    except (OSError, ValueError):
+        raise HeadwayError(
+            "input.unreadable",
+            f"The file given as {parameter!r} is not what {component} writes.",
+            value=artifact.path,
+            remedy=f"Give the JSON output of {component} unchanged.",
+        ) from None
 
 
 @dataclass

@@ -218,7 +218,7 @@ def _read(artifact: Artifact) -> tuple[list[Decision], list[Unjudged]]:
         fleet = Fleet.model_validate(content)
     except (OSError, ValueError, AttributeError):
         raise HeadwayError(
-            "alert.input_unreadable",
+            "input.unreadable",
             "The file given as 'decision' is not what decide or monitor_models writes.",
             value=artifact.path,
             remedy="Give the output `decision` of decide, or `decisions` of monitor_models, unchanged.",

@@ -159,6 +159,52 @@ def detect_drift(
     )
 
 
+@component(image="monitoring")
+def report_to_evidently(
+    reference: Input[Artifact],
+    profile: Input[Artifact],
+    findings: Input[Artifact],
+    report: Output[HTML],
+    model_name: str,
+    start: str,
+    end: str,
+    workspace_uri: Optional[str] = None,
+    state_uri: Optional[str] = None,
+) -> None:
+    """Shows what detect_drift has found as a report of Evidently, and adds it to an Evidently workspace.
+
+    Our figures, of all rows, come first; below them Evidently's presets for drift and for summaries, by the same
+    measures and limits, on the samples that profiles hold: at most 5,000 rows of each side. The workspace has a project
+    for each model and a snapshot for each window, once; `evidently ui --workspace FOLDER` shows it.
+
+    Args:
+        reference: What detect_drift was given.
+        profile: Of detect_drift: the profile of the window.
+        findings: Of detect_drift.
+        model_name: The endpoint; what the project is called.
+        start: Of the window.
+        end: Of the window: the time of the snapshot.
+        workspace_uri: Folder or `gs://` or `s3://` prefix of the workspace; by default `evidently` below `state_uri`.
+        state_uri: Folder or `gs://` or `s3://` prefix where the run's records and reports are kept.
+
+    Returns:
+        report: Evidently's report, which needs no network; its metadata say where the snapshot is.
+    """
+    from headway.components.monitoring.evidently.report import report_to_evidently as run
+
+    run(
+        reference,
+        profile,
+        findings,
+        report,
+        model_name=model_name,
+        start=start,
+        end=end,
+        workspace_uri=workspace_uri,
+        state_uri=state_uri,
+    )
+
+
 @component(image="tabular")
 def measure_performance(
     window: Input[Dataset],

@@ -28,6 +28,8 @@ from tests.deployment_samples import train_sample
 HERE = Path(__file__).parent
 TEST_CLUSTER = Path(__file__).resolve().parents[3] / "shared" / "cluster"
 HOME = Path(os.environ.get("CLUSTER_HOME", "/var/cache/headway-cluster"))
+# The families whose images these tests run steps and servers in.
+LOADED = ("tabular", "serving")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -86,7 +88,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     was_up = kube.answers()
     _run(str(TEST_CLUSTER / "up"))
     with ThreadPoolExecutor(2) as pool:  # a build is work for one core
-        for family, name in zip(build.FAMILIES, pool.map(image, build.FAMILIES), strict=True):
+        for family, name in zip(LOADED, pool.map(image, LOADED), strict=True):
             _load(tool, name, family, tmp_path_factory.mktemp("archives"))
     yield kube
     if not was_up:

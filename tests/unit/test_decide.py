@@ -338,7 +338,7 @@ def test_what_is_about_another_window_is_refused(tmp_path):
     other = LocalArtifact(str(tmp_path / "performance.json"))
     with pytest.raises(HeadwayError, match=r"\[decision.other_window\]"):
         decide(*artifacts, policy={}, performance=other, state_uri=str(tmp_path / "state"))
-    with pytest.raises(HeadwayError, match=r"\[decision.input_unreadable\]"):
+    with pytest.raises(HeadwayError, match=r"\[input.unreadable\]"):
         decide(*artifacts, policy={}, performance=artifacts[0], state_uri=str(tmp_path / "state"))
 
 

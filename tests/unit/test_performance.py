@@ -245,7 +245,7 @@ def test_the_step_writes_findings_metrics_and_a_page(manifest, tmp_path):
     assert "Worse than promised" in (tmp_path / "report.html").read_text()
     measure_performance(*artifacts, performance={}, before=artifacts[3])
     broken = LocalArtifact(str(tmp_path / "report.html"))
-    with pytest.raises(HeadwayError, match=r"\[performance.before_unreadable\]"):
+    with pytest.raises(HeadwayError, match=r"\[input.unreadable\]"):
         measure_performance(*artifacts, performance={}, before=broken)
 
 

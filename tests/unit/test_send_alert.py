@@ -212,5 +212,5 @@ def test_one_message_tells_of_several_models(place):
 def test_what_is_no_decision_is_refused(place):
     file = place.folder / "other.json"
     file.write_text("{}")
-    with pytest.raises(HeadwayError, match=r"alert\.input_unreadable"):
+    with pytest.raises(HeadwayError, match=r"input\.unreadable"):
         send_alert(LocalArtifact(str(file)), LocalArtifact(str(file)), channels=CHAT, state_uri=str(place.folder))

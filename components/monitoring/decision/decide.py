@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from headway.components._shared.artifacts import Artifact, Metrics, describe, show_metrics, write_document
+from headway.components._shared.artifacts import (
+    Artifact,
+    Metrics,
+    describe,
+    read_document,
+    show_metrics,
+    write_document,
+)
 from headway.components._shared.audit import record_event
 from headway.components._shared.config import parse
 from headway.components._shared.decisions import Decision, severity
@@ -24,8 +28,6 @@ from headway.components.monitoring.drift.result import DriftResult
 from headway.components.monitoring.performance.result import PerformanceResult
 from headway.components.monitoring.service.result import ServiceResult
 from headway.components.monitoring.window.result import WindowResult
-
-Found = TypeVar("Found", bound=BaseModel)
 
 
 @step("decide")
@@ -43,10 +45,12 @@ def decide(
 ) -> None:
     """Judges a window by the policy, and keeps the decision; a window that was judged already keeps the one it has."""
     settings, state = parse(Policy, policy, parameter="policy"), State(state_uri)
-    found = _read(window, WindowResult, "window", "collect_window")
-    drifted = _read(drift, DriftResult, "drift", "detect_drift") if drift else None
-    performed = _read(performance, PerformanceResult, "performance", "measure_performance") if performance else None
-    served = _read(service, ServiceResult, "service", "measure_service") if service else None
+    found = read_document(window, WindowResult, "window", "collect_window")
+    drifted = read_document(drift, DriftResult, "drift", "detect_drift") if drift else None
+    performed = (
+        read_document(performance, PerformanceResult, "performance", "measure_performance") if performance else None
+    )
+    served = read_document(service, ServiceResult, "service", "measure_service") if service else None
     _require_one_window(found, drifted, performed)
     _require_same_span(found, served)
 
@@ -99,18 +103,6 @@ def _audit(state: State, result: Decision) -> None:
         evidence=evidence,
         once_by=("window", "end", "label_cutoff"),
     )
-
-
-def _read(artifact: Artifact, kind: type[Found], parameter: str, component: str) -> Found:
-    try:
-        return kind.model_validate_json(Path(artifact.path).read_bytes())
-    except (OSError, ValidationError):
-        raise HeadwayError(
-            "decision.input_unreadable",
-            f"The file given as {parameter!r} is not what {component} writes.",
-            value=artifact.path,
-            remedy=f"Give the JSON output of {component} unchanged.",
-        ) from None
 
 
 def _require_one_window(window: WindowResult, drift: DriftResult | None, performance: PerformanceResult | None) -> None:

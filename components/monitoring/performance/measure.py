@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from headway.components._shared.artifacts import (
@@ -11,6 +10,7 @@ from headway.components._shared.artifacts import (
     Metrics,
     ModelManifest,
     describe,
+    read_document,
     read_manifest,
     show_metrics,
     write_document,
@@ -53,7 +53,7 @@ def measure_performance(
     settings = parse(Performance, performance, parameter="performance")
     manifest, promise = read_manifest(model.path), read_verdict(verdict.path)
     _require_same_model(manifest, promise)
-    earlier = _read(before.path) if before is not None else None
+    earlier = read_document(before, PerformanceResult, "before", "measure_performance") if before is not None else None
     result, calibration = judge(open_dataset(window.path), manifest, promise, settings, before=earlier, seed=seed)
 
     write_document(findings, result)
@@ -184,18 +184,6 @@ def _tolerance(name: str, promise: Verdict, settings: Performance) -> float:
             remedy=f"Name some of {', '.join(promise.metrics) or '(none were measured)'}.",
         )
     return settings.tolerance.get(name, settings.relative_tolerance * abs(promised["value"]))
-
-
-def _read(path: str) -> PerformanceResult:
-    try:
-        return PerformanceResult.model_validate_json(Path(path).read_bytes())
-    except (OSError, ValueError):
-        raise HeadwayError(
-            "performance.before_unreadable",
-            "The file given as `before` is not the findings of measure_performance.",
-            value=path,
-            remedy="Give the output `findings` of the window before, unchanged.",
-        ) from None
 
 
 def _require_same_model(manifest: ModelManifest, verdict: Verdict) -> None:

@@ -9,12 +9,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
-from headway.components._shared.artifacts import Artifact, describe, write_document
+from headway.components._shared.artifacts import Artifact, describe, read_document, write_document
 from headway.components._shared.audit import record_event
 from headway.components._shared.config import Config
 from headway.components._shared.decisions import Decision, Fleet, Watched
@@ -51,7 +48,8 @@ def trigger_retraining(
     state_uri: str,
 ) -> None:
     """Starts what was asked for and was not started; what cannot be started is told, and tried by the next run."""
-    settings, fleet, state = settings_of(models, monitoring), _read(decisions), State(state_uri)
+    settings, state = settings_of(models, monitoring), State(state_uri)
+    fleet = read_document(decisions, Fleet, "decisions", "monitor_models")
     as_of = parse_time(fleet.as_of)
     result: dict[str, list[dict[str, str]]] = {}
     errors: list[HeadwayError] = []
@@ -214,15 +212,3 @@ def _run_key(key: str) -> str:
 
 def _last_lines(output: str) -> str:
     return " / ".join(line.strip() for line in output.strip().splitlines()[-4:])
-
-
-def _read(artifact: Artifact) -> Fleet:
-    try:
-        return Fleet.model_validate_json(Path(artifact.path).read_bytes())
-    except (OSError, ValidationError):
-        raise HeadwayError(
-            "retraining.input_unreadable",
-            "The file given as 'decisions' is not what monitor_models writes.",
-            value=artifact.path,
-            remedy="Give the output `decisions` of monitor_models unchanged.",
-        ) from None
