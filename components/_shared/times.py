@@ -40,7 +40,8 @@ def parse_time(text: str) -> datetime:
             "time.unreadable",
             "A KFP macro arrived unreplaced." if raw_macro else "This is not an ISO 8601 time.",
             value=text,
-            remedy="Give a UTC time such as 2013-07-01 or 2013-07-01T06:00:00Z.",
+            remedy="Give a UTC time such as 2013-07-01 or 2013-07-01T06:00:00Z"
+            + (", or dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER in the pipeline's code." if raw_macro else "."),
         ) from None
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 

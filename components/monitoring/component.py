@@ -230,7 +230,8 @@ def measure_performance(
         verdict: Of evaluate_model about it: its metrics and slices are the promise. A released model has it beside it.
         performance: What decides, see the JSON Schema `Performance`: `metrics` (those of the verdict's gates),
             `primary_metric`, `relative_tolerance` (0.05), `tolerance` (metric to the same in its unit), `confidence`
-            (0.95), `min_rows` (100 with a label), `slices` (`auto`).
+            (0.95), `min_rows` (100 with a label), `slices` (`auto`), `importance_rows` (0: the importance of
+            features is not measured anew).
         before: The output `findings` of the window before; with it, the report says what has changed since.
         seed: Of the draws of estimates and calibration.
         state_uri: Folder or `gs://` or `s3://` prefix where the run's records and reports are kept.
@@ -420,6 +421,7 @@ def monitor_models(
     start: Optional[str] = None,
     end: Optional[str] = None,
     as_of: Optional[str] = None,
+    scheduled: Optional[str] = None,
     environment: str = "dev",
     tracking_uri: str = "auto",
     seed: int = 0,
@@ -439,7 +441,9 @@ def monitor_models(
             `service`, `policy`, `retraining`.
         start: Start of a single window, inclusive, UTC, instead of those that are due; needs `end`.
         end: End of that window, exclusive, UTC.
-        as_of: The time at which windows must be over, UTC; by default now. For a schedule's own time, and to catch up.
+        as_of: The time at which windows must be over, UTC; by default that of the schedule. To replay the past.
+        scheduled: `dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER`, which the pipeline `monitoring` gives; where that
+            stands for no time, it is now.
         environment: dev, staging or prod; whose champion is judged.
         tracking_uri: MLflow server; auto takes MLFLOW_TRACKING_URI, or SQLite beside a local state folder.
         seed: Of the classifier and the draws of estimates.
@@ -461,6 +465,7 @@ def monitor_models(
         start=start,
         end=end,
         as_of=as_of,
+        scheduled=scheduled,
         environment=environment,
         tracking_uri=tracking_uri,
         seed=seed,

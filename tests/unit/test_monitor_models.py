@@ -72,7 +72,7 @@ class Endpoint:
         self.labels.append(pl.DataFrame({"id": frame["id"], "late": truth, "known": [time + known_after] * rows}))
         pl.concat(self.labels).write_parquet(self.folder / "labels.parquet")
 
-    def watch(self, as_of, *, models=None, **monitoring):
+    def watch(self, as_of, *, models=None, scheduled=None, **monitoring):
         """Runs the step."""
         given = {"labels": {"uris": [str(self.folder / "labels.parquet")]}, "windows": {"since": day(0)}}
         names = ("decisions.json", "metrics.json", "report.html")
@@ -82,6 +82,7 @@ class Endpoint:
             models=models or {"flights": {}},
             monitoring={**given, **monitoring},
             as_of=as_of,
+            scheduled=scheduled,
             state_uri=self.state.uri,
         )
 
@@ -236,6 +237,32 @@ def test_a_single_window_of_long_ago_does_not_have_everything_since_judged(endpo
 def test_a_macro_that_kfp_did_not_replace_is_refused_with_that_explanation(endpoint):
     with pytest.raises(HeadwayError, match="A KFP macro arrived unreplaced"):
         endpoint.watch("[[ScheduledTime]]")
+
+
+@pytest.mark.parametrize(
+    ("scheduled", "judged"),
+    [
+        (day(2, hour=1), ["2026-03-02", "2026-03-03"]),
+        ("{{$.pipeline_job_schedule_time_utc}}", ["2026-03-02", "2026-03-03", "2026-03-04"]),
+        ("1970-01-01T00:00:00Z", ["2026-03-02", "2026-03-03", "2026-03-04"]),
+    ],
+)
+def test_a_run_that_starts_late_judges_what_was_over_at_its_scheduled_time(endpoint, scheduled, judged):
+    endpoint.serve(0)
+    for number in range(3):
+        endpoint.ask(number)
+    fleet = endpoint.watch(None, scheduled=scheduled, windows={"since": day(0), "at_most": 3})
+    assert [start for start, _ in endpoint.outcomes(fleet)] == judged
+    with pytest.raises(HeadwayError, match="A KFP macro arrived unreplaced"):
+        endpoint.watch(None, scheduled="[[ScheduledTime]]")
+
+
+def test_what_the_model_looks_at_is_shown_over_time_where_that_is_wanted(endpoint):
+    endpoint.serve(0)
+    for number in range(3):
+        endpoint.ask(number)
+    endpoint.watch(day(3, hour=1), performance={"importance_rows": 200})
+    assert "Importance of hour" in (endpoint.folder / "report.html").read_text()
 
 
 def test_a_models_own_settings_lie_over_those_of_all_and_are_checked(endpoint):

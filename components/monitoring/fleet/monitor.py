@@ -37,6 +37,7 @@ def monitor_models(
     start: str | None = None,
     end: str | None = None,
     as_of: str | None = None,
+    scheduled: str | None = None,
     environment: str = "dev",
     tracking_uri: str = "auto",
     seed: int = 0,
@@ -44,7 +45,7 @@ def monitor_models(
 ) -> Fleet:
     """Judges every model; one that cannot be judged is told and does not keep the others from it."""
     wanted, state = settings_of(models, monitoring), State(state_uri)
-    asked = _Asked(state, _window(start, end), _time(as_of), environment, tracking_uri, seed)
+    asked = _Asked(state, _window(start, end), _time(as_of, scheduled), environment, tracking_uri, seed)
     with scratch_folder() as folder:
         shown = [_watched(asked, name, settings, folder) for name, settings in wanted.items()]
     fleet = Fleet(as_of=format_time(asked.as_of), models=tuple(each.watched for each in shown))
@@ -106,8 +107,16 @@ def _champion(asked: _Asked, name: str) -> str:
     return found.model_digest
 
 
-def _time(as_of: str | None) -> datetime:
-    return parse_time(as_of) if as_of else now()
+def _time(as_of: str | None, scheduled: str | None) -> datetime:
+    """The time that is asked for, else that of the schedule, else now.
+
+    Locally there is no schedule, and KFP's placeholder arrives as it is; without a schedule it may be the year 1970.
+    """
+    if as_of:
+        return parse_time(as_of)
+    if scheduled and not scheduled.startswith("{{") and (time := parse_time(scheduled)).year > 1970:
+        return time
+    return now()
 
 
 def _window(start: str | None, end: str | None) -> Due | None:

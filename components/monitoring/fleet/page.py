@@ -28,6 +28,7 @@ from headway.components.monitoring.performance.measures import MetricResult
 
 _IN_DETAIL = 5
 _COLUMNS = 6
+_FEATURES = 3
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,7 @@ def _detail(shown: Shown) -> Iterator[Block]:
     yield signals_over_time(shown.recent)
     yield from _performance(found)
     yield from _drift(found)
+    yield from _importance(found)
 
 
 def _performance(windows: Sequence[tuple[Decision, Findings]]) -> Iterator[Block]:
@@ -217,6 +219,28 @@ def _drift(windows: Sequence[tuple[Decision, Findings]]) -> Iterator[Block]:
         )
         many = counted(len(found[name]), "window")
         yield figure(chart, f"{name} over time", f"Drifted in {times[name]} of {many}.")
+
+
+def _importance(windows: Sequence[tuple[Decision, Findings]]) -> Iterator[Block]:
+    """What the model looks at, over time: the features of most importance in the last window that says so."""
+    known = [(_at(decision), found.performance.importance) for decision, found in windows if found.performance]
+    known = [(at, features) for at, features in known if features]
+    if not known:
+        return
+    for feature in known[-1][1][:_FEATURES]:
+        shares = [(at, each.share) for at, features in known for each in features if each.name == feature.name]
+        chart = charts.line(
+            {feature.name: shares},
+            "window",
+            "share",
+            reference=feature.trained,
+            reference_label="in training",
+            over_time=True,
+            small=True,
+        )
+        then = "" if feature.trained is None else f", in training {feature.trained:.0%}"
+        said = f"Latest {feature.share:.0%}{then} of what all features explain."
+        yield figure(chart, f"Importance of {feature.name}", said)
 
 
 def _at(decision: Decision) -> float:

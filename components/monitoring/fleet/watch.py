@@ -196,4 +196,12 @@ class Watch:
         past = self.history.past(window.start, window.label_cutoff or window.end).windows(1, window.model_digest)
         earlier = self.evidence.of(past[0]) if past else None
         before = earlier.performance if earlier else None
-        return judge(rows, released.manifest, released.promise, settings, before=before, seed=self._seed)[0]
+        return judge(
+            rows,
+            released.manifest,
+            released.promise,
+            settings,
+            before=before,
+            model=released.load,
+            seed=self._seed,
+        )[0]

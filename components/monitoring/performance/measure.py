@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from headway.components._shared.artifacts import (
@@ -18,6 +18,7 @@ from headway.components._shared.artifacts import (
 from headway.components._shared.config import parse
 from headway.components._shared.datasets import Dataset, open_dataset
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.estimators import LoadedModel, load_model
 from headway.components._shared.inference_logs import TIME
 from headway.components._shared.reports.formats import counted
 from headway.components._shared.statistics.blocks import numbers_of, widest
@@ -28,6 +29,7 @@ from headway.components._shared.times import format_time
 from headway.components._shared.verdicts import Verdict, read_verdict
 from headway.components.monitoring.config import Performance
 from headway.components.monitoring.performance.estimates import estimated
+from headway.components.monitoring.performance.importance import importance_on
 from headway.components.monitoring.performance.measures import MetricResult, measured, span_of
 from headway.components.monitoring.performance.parts import selection, since, slices
 from headway.components.monitoring.performance.report import write_report
@@ -54,7 +56,9 @@ def measure_performance(
     manifest, promise = read_manifest(model.path), read_verdict(verdict.path)
     _require_same_model(manifest, promise)
     earlier = read_document(before, PerformanceResult, "before", "measure_performance") if before is not None else None
-    result, calibration = judge(open_dataset(window.path), manifest, promise, settings, before=earlier, seed=seed)
+    loaded = (lambda: load_model(model.path)) if settings.importance_rows else None
+    rows = open_dataset(window.path)
+    result, calibration = judge(rows, manifest, promise, settings, before=earlier, model=loaded, seed=seed)
 
     write_document(findings, result)
     write_report(report.path, result, calibration, settings)
@@ -73,6 +77,7 @@ def judge(
     settings: Performance,
     *,
     before: PerformanceResult | None = None,
+    model: Callable[[], LoadedModel] | None = None,
     seed: int = 0,
 ) -> tuple[PerformanceResult, Calibration | None]:
     """Measures a window; gives the calibration too, for the report.
@@ -83,6 +88,7 @@ def judge(
         promise: The verdict about it.
         settings: What decides.
         before: The window before.
+        model: Loads the model, where the importance of features is to be measured.
         seed: Of draws.
 
     Raises:
@@ -98,7 +104,12 @@ def judge(
     blocks = widest(labelled, answers.blocks(), primary, confidence=confidence) if enough else None
     found = measured(known, labelled if enough else None, blocks, promise.metrics, tolerance, confidence=confidence)
     calibration = calibrate(labelled, numbers_of(blocks), confidence=confidence, seed=seed) if enough else None
-    times = answers.frame[TIME]
+    times, rows = answers.frame[TIME], settings.importance_rows
+    importance = (
+        importance_on(model(), answers, primary, rows, threshold=promise.threshold, seed=seed)
+        if enough and model and rows
+        else ()
+    )
     result = PerformanceResult(
         model_digest=manifest.model_digest,
         fingerprint=window.fingerprint,
@@ -117,6 +128,7 @@ def judge(
         ),
         selection=selection(answers, confidence),
         since_before=since(found, before, known) if before else None,
+        importance=importance,
     )
     return result, calibration
 

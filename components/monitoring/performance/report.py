@@ -62,10 +62,21 @@ def write_report(path: str, result: PerformanceResult, calibration: Calibration 
         page.section("Without labels", *_estimates(result))
     if result.slices:
         page.section("Where it deviates", _slices(result))
+    if result.importance:
+        page.section("What the model looks at", _importance(result))
     if calibration is not None and calibration.ece is not None:
         page.section("Calibration", _calibration(calibration))
     page.section("How it was judged", *_method(result, settings))
     page.write(path)
+
+
+def _importance(result: PerformanceResult) -> Block:
+    """The features of most importance, then and now."""
+    rows: list[tuple[Value, ...]] = [
+        (each.name, percent(each.share), None if each.trained is None else percent(each.trained), number(each.loss))
+        for each in result.importance[:_SHOWN]
+    ]
+    return table(["Feature", "Share of the importance", "In training", f"{result.primary} lost without it"], rows)
 
 
 def _lead(result: PerformanceResult, settings: Performance) -> str:

@@ -28,6 +28,22 @@ class SliceState(Config):
     p_value: float
 
 
+class FeatureImportance(Config):
+    """How much the model looks at a feature.
+
+    Attributes:
+        name: Of the feature.
+        loss: What the primary metric loses when the feature is shuffled.
+        share: Of what all features lose, 0 to 1.
+        trained: The same share in training; None where the model does not know it.
+    """
+
+    name: str
+    loss: float
+    share: float
+    trained: float | None = None
+
+
 class PerformanceResult(Config):
     """The document of the output `findings`.
 
@@ -48,6 +64,7 @@ class PerformanceResult(Config):
         selection: Mean prediction of the labelled rows less that of the others; where zero lies outside of its
             interval, the labels do not stand for the window. None where one side is empty.
         since_before: Metric to its gain over the window before; None without one.
+        importance: Of each feature on these rows, where that was asked for; the most important one first.
     """
 
     schema_version: Literal[1] = 1
@@ -67,6 +84,7 @@ class PerformanceResult(Config):
     estimates: tuple[EstimateResult, ...] = ()
     selection: Span | None = None
     since_before: dict[str, Span] | None = None
+    importance: tuple[FeatureImportance, ...] = ()
 
     @property
     def judged(self) -> tuple[MetricResult, ...]:

@@ -57,12 +57,17 @@ def read_answers(window: Dataset, manifest: ModelManifest) -> Answered:
         predicted, actual = (_numbers(frame[name]) for name in (PREDICTED, manifest.target))
         outcomes = Outcomes("regression", actual, predicted)
     else:
-        classes = {str(label): float(number) for number, label in enumerate(manifest.classes)}
+        classes = classes_of(manifest)
         predicted, actual = (_classes(frame[name], classes) for name in (PREDICTED, manifest.target))
         given = frame.select(there).to_numpy() if len(there) == len(names) else None
         probabilities = None if given is None or not np.isfinite(given).all() else given.astype(np.float64)
         outcomes = Outcomes(manifest.task, actual, predicted, len(classes), probabilities)
     return Answered(frame, outcomes, np.isfinite(outcomes.actual))
+
+
+def classes_of(manifest: ModelManifest) -> dict[str, float]:
+    """Label, as text, to the number of its class."""
+    return {str(label): float(number) for number, label in enumerate(manifest.classes)}
 
 
 def _numbers(values: pl.Series) -> Floats:
