@@ -13,7 +13,8 @@ from headway.components._shared.datasets import write_dataset
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.profiles import profile_of, read_profile, write_profile
 from headway.components._shared.schemas import Column, Schema, type_of
-from headway.components.monitoring.drift.detect import detect_drift
+from headway.components.monitoring.config import Drift
+from headway.components.monitoring.drift.detect import detect_drift, judge
 from tests.real_rows import bikeshare
 from tests.tabular_samples import customer_schema, customers, trained
 
@@ -160,3 +161,19 @@ def test_on_bicycles_the_drift_of_the_temperature_is_found_in_the_first_window_t
     found, _ = detect(tmp_path / "1", rows.filter(pl.col("quarter") == 1), tmp_path / "reference.json")
     assert "temp" in drifted(found)
     assert found_of(found, "temp")["values"]["value"] > 1
+
+
+def test_on_a_year_of_bicycles_warmth_is_found_in_the_first_fortnight_and_wind_not_before_it_changes():
+    rows, names = bikeshare(), ("temp", "windspeed", "hr", "weekday")
+    schema = Schema(columns=tuple(Column(name=name, type=type_of(rows.schema[name])) for name in names))
+    reference = profile_of(rows.filter(pl.col("quarter") == 0).lazy(), schema)
+    found = []
+    for first in range(93, 359, 14):
+        fortnight = rows.filter(pl.col("day").is_between(first, first + 13))
+        result = judge(reference, profile_of(fortnight.lazy(), schema), Drift())
+        found.append({column.name for column in result.drifted})
+    assert all("temp" in names for names in found)
+    assert found[0] == {"temp"}
+    # Summer is calmer than winter: later on that is found, too. Hours and weekdays are the same all year.
+    assert sum("windspeed" in names for names in found) > 10
+    assert not any({"hr", "weekday"} & names for names in found)
