@@ -72,7 +72,7 @@ lock: .venv/uv ## Resolve the locks anew (UPGRADE=1 takes newest versions)
 	printf 'ISLP\n' | $(LOCK) --no-deps - -o requirements/data.lock
 	printf 'kfp>=2.17,<2.18\npip>=26\n' | $(LOCK) -c requirements/dev.lock --no-deps - -o requirements/image.lock
 
-BENCHES := steps pipeline validation ingest fleet
+BENCHES := steps pipeline validation ingest drift fleet
 bench: $(BENCHES:%=bench-%) ## Run every benchmark
 
 bench-%: .venv/dev
