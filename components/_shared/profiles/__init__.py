@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from pydantic_core import from_json
 
 from headway.components._shared.datasets import Dataset
 from headway.components._shared.errors import HeadwayError
@@ -109,7 +110,7 @@ def read_profile(path: str | Path) -> Profile:
         HeadwayError: `profile.unreadable`.
     """
     try:
-        document: dict[str, Any] = json.loads(Path(path).read_bytes())
+        document: dict[str, Any] = from_json(Path(path).read_bytes())
         if document["kind"] != "profile" or document["schema_version"] != 1:
             raise ValueError("another kind of document")
         columns = tuple(parse_column(column) for column in document["columns"])

@@ -155,7 +155,11 @@ def restrict(estimate: Estimate, rows: npt.NDArray[np.bool_]) -> Estimate:
 
 
 def _midranks(values: Floats) -> Floats:
-    """Ranks from 1, tied values sharing the mean of theirs."""
+    """Ranks from 1, tied values sharing the mean of theirs; in linear time where they are sorted already."""
+    if len(values) and (values[1:] >= values[:-1]).all():
+        ends = np.flatnonzero(np.append(values[1:] != values[:-1], True)) + 1
+        size = np.diff(ends, prepend=0)
+        return np.repeat(ends - (size - 1) / 2, size)
     _, group, size = np.unique(values, return_inverse=True, return_counts=True)
     middle: Floats = (np.cumsum(size) - (size - 1) / 2)[group]
     return middle

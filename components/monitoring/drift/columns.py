@@ -139,7 +139,8 @@ def _tested(head: ColumnResult, old: ColumnProfile, new: ColumnProfile, settings
         name = settings.categories
     found = measures(old, new)
     limit = own.limit or getattr(settings.limits, name)
-    findings.append(Finding(what="values", value=found.by[name], limit=limit, p_value=significance.of_values(old, new)))
+    p_value = significance.of_values(old, new, found.by.get("kolmogorov_smirnov"))
+    findings.append(Finding(what="values", value=found.by[name], limit=limit, p_value=p_value))
     findings += _range(old, new, settings) if old.numeric else _categories(old, new, settings)
     return _Tested(head.model_copy(update={"measure": name, "measures": found.by, "cut": found.cut}), findings)
 

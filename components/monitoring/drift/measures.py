@@ -84,38 +84,32 @@ def measures(reference: ColumnProfile, current: ColumnProfile) -> Measured:
 
     `psi`: sum of (p - q) ln(p / q). `kullback_leibler`: of the reference from the current one, in nats.
     `jensen_shannon`: the distance (the root of the divergence, in nats). `total_variation`: half of the sum of
-    |p - q|. `wasserstein`: the first distance, in standard deviations of the reference. `kolmogorov_smirnov`: the
-    largest distance of the distribution functions. Empty bins count as 0.0001, or as a millionth of the smallest
-    share if that is less, in `psi` and `kullback_leibler`.
+    |p - q|. `wasserstein`: the first distance, in standard deviations of the reference, which count at least 0.001.
+    `kolmogorov_smirnov`: the largest distance of the distribution functions (Kolmogorov 1933, Smirnov 1939).
+    Empty bins count as 0.0001, or as a millionth of the smallest share if that is less, in `psi` and
+    `kullback_leibler`.
     """
     both = shares(reference, current)
     found = {name: over(both) for name, over in _OVER_BINS.items()}
     if reference.numeric:
-        found |= {"wasserstein": wasserstein(reference, current), "kolmogorov_smirnov": ks(reference, current)}
+        at, old, new = _functions(reference, current)
+        found["wasserstein"] = _area(at, old - new) / max(reference.deviation or 0.0, _LEAST_DEVIATION)
+        found["kolmogorov_smirnov"] = float(np.abs(old - new).max())
     return Measured(found, both.cut)
 
 
-def wasserstein(reference: ColumnProfile, current: ColumnProfile) -> float:
-    """First Wasserstein distance in standard deviations of the reference, which count at least 0.001.
+def _area(at: Floats, gaps: Floats) -> float:
+    """First Wasserstein distance: the area between two distribution functions.
 
-    The area between the distribution functions; within a bin of a profile they rise evenly, so that the error is at
-    most the mean width of the bins.
+    Within a bin of a profile they rise evenly, so that the error is at most the mean width of the bins.
     """
-    at, old, new = _functions(reference, current)
-    gaps = old - new
     # Between two places both functions are straight, so the area under |gap| is that of one or two triangles.
     left, right, width = gaps[:-1, 1], gaps[1:, 0], np.diff(at)
     crossing = left * right < 0
     total = np.abs(left) + np.abs(right)
     safe = np.where(total > 0, total, 1.0)
     mean = np.where(crossing, (left**2 + right**2) / (2 * safe), total / 2)
-    return float((mean * width).sum()) / max(reference.deviation or 0.0, _LEAST_DEVIATION)
-
-
-def ks(reference: ColumnProfile, current: ColumnProfile) -> float:
-    """Largest distance of the two distribution functions (Kolmogorov 1933, Smirnov 1939)."""
-    _, old, new = _functions(reference, current)
-    return float(np.abs(old - new).max())
+    return float((mean * width).sum())
 
 
 def _of_numbers(reference: ColumnProfile, current: ColumnProfile) -> Shares:

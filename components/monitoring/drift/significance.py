@@ -9,19 +9,24 @@ import numpy as np
 from headway.components._shared.profiles.columns import ColumnProfile
 from headway.components._shared.profiles.comparisons import binned
 from headway.components._shared.statistics.homogeneity import homogeneity
-from headway.components.monitoring.drift.measures import is_spread, ks
+from headway.components.monitoring.drift.measures import is_spread
 
 
-def of_values(reference: ColumnProfile, current: ColumnProfile) -> float:
+def of_values(reference: ColumnProfile, current: ColumnProfile, distance: float | None) -> float:
     """p-value of both columns' values coming from one distribution.
 
     Numbers: by Kolmogorov and Smirnov, which sees where they lie, and by chi-square over ten bins of equal size, which
     sees how they spread; the smaller one, doubled (Bonferroni). Everything else: by chi-square over the values.
+
+    Args:
+        reference: One.
+        current: The other.
+        distance: Of Kolmogorov and Smirnov; None where the columns hold no numbers.
     """
     over_bins = homogeneity(*binned(reference, current))
-    if not is_spread(reference):
+    if distance is None or not is_spread(reference):
         return over_bins
-    return min(1.0, 2 * min(over_bins, ks_p_value(ks(reference, current), reference.values, current.values)))
+    return min(1.0, 2 * min(over_bins, ks_p_value(distance, reference.values, current.values)))
 
 
 def ks_p_value(distance: float, n: int, m: int) -> float:

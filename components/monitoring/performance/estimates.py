@@ -88,6 +88,9 @@ def _simulated(metrics: Mapping[str, Metric], outcomes: Outcomes, confidence: fl
     taken = _evenly(rows)
     sample = outcomes.take(taken)
     assert sample.probabilities is not None
+    # In the order of the probabilities, so that ranks are known without sorting in each draw.
+    sample = sample.take(np.argsort(sample.probabilities[:, -1], kind="stable"))
+    assert sample.probabilities is not None
     edges = np.cumsum(sample.probabilities, axis=1)[:, :-1]
     rng = np.random.default_rng(seed)
     values: dict[str, list[float]] = {name: [] for name in metrics}
