@@ -42,6 +42,7 @@ class Fragile(DummyClassifier):  # type: ignore[misc]
             print("last words", file=sys.stderr, flush=True)
             os._exit(3)
         if self.behaviour == "hang":
+            print("it takes its time", file=sys.stderr, flush=True)
             time.sleep(600)
         print("a library that talks on stdout")
         super().fit(features, target, sample_weight)

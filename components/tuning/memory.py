@@ -33,12 +33,12 @@ class Memory:
         }
         digest = hashlib.sha256(dump_json(what)).hexdigest()
         self._state = State(state_uri)
-        self._prefix = self._state.run_key(run_id() or "unnamed", f"tuning/{digest}")
+        self._prefix = self._state.run_key(run_id() or "", f"tuning/{digest}")
 
     def keep(self, trial: Trial) -> None:
         """Writes a finished trial down."""
         key = f"{self._prefix}/{trial.number:04d}.json"
-        self._state.storage.create(key, dump_json(trial.model_dump(mode="json")))
+        self._state.storage.write(key, dump_json(trial.model_dump(mode="json")))
 
     def read(self) -> dict[int, Trial]:
         """The trials that an earlier try finished, by number."""

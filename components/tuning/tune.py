@@ -16,6 +16,7 @@ from headway.components._shared.estimators.paths import settled
 from headway.components._shared.estimators.trials import TrialSpec
 from headway.components._shared.estimators.tunings import Gain, Trial, TuningResult, write_tuning
 from headway.components._shared.reports.formats import counted
+from headway.components._shared.state import run_id
 from headway.components._shared.steps import decided, keep_report, step
 from headway.components._shared.times import parse_duration
 from headway.components.tuning.config import Parameter, SearchSpace, Study
@@ -66,12 +67,14 @@ def tune(
     with contextlib.closing(runner):
         setting = runner.open(spec, plan)
         log.info(f"tune_model: {why}; {setting.rows:,} of {setting.available:,} rows, {setting.cv}")
-        memory = Memory(state_uri, spec, space, plan, setting) if plan.resume and state_uri else None
+        # Without a run nothing tells a second try from another run, whose trials are its own.
+        known = plan.resume and state_uri and run_id()
+        memory = Memory(state_uri, spec, space, plan, setting) if known and state_uri else None
         search = Search(
             space=space,
             study=plan,
             setting=setting,
-            finished=memory.read() if memory else {},
+            finished=_worth_keeping(memory.read(), plan) if memory else {},
             keep=memory.keep if memory else _forget,
             deadline=started + parse_duration(plan.timeout).total_seconds() if plan.timeout else None,
         )
@@ -111,6 +114,18 @@ def tune(
         best_value=result.best_value,
         baseline_value=result.baseline_value,
     )
+
+
+def _worth_keeping(finished: dict[int, Trial], study: Study) -> dict[int, Trial]:
+    """The trials of an earlier try; not those from the first failure on where so many have failed that they ended it.
+
+    What made them fail may be gone, and the step was started again.
+    """
+    failed = [number for number, trial in sorted(finished.items()) if trial.state == "failed"]
+    if len(failed) <= study.max_failed_share * study.trials and failed[:HOPELESS] != [*range(HOPELESS)]:
+        return finished
+    log.info(f"tune_model: {counted(len(failed), 'trial')} that failed then are tried again")
+    return {number: trial for number, trial in finished.items() if number < failed[0]}
 
 
 def _typed(space: Mapping[str, Parameter], estimator: str) -> dict[str, Parameter]:

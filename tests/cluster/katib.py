@@ -22,10 +22,13 @@ def environment(s3: S3) -> dict[str, str]:
 def kubeconfig_for(kube: Kube, namespace: str, folder: Path, account: str | None = None) -> Path:
     """A kubeconfig whose context is a namespace, as the cluster's admin or as a service account there."""
     config: dict[str, Any] = yaml.safe_load(Path(kube.kubeconfig).read_text())
-    config["contexts"][0]["context"]["namespace"] = namespace
+    current = config.get("current-context") or config["contexts"][0]["name"]
+    (context,) = (each["context"] for each in config["contexts"] if each["name"] == current)
+    context["namespace"] = namespace
     if account is not None:
         token = kube.kubectl("create", "token", account, "-n", namespace).strip()
-        config["users"][0]["user"] = {"token": token}
+        config["users"].append({"name": "headway-test", "user": {"token": token}})
+        context["user"] = "headway-test"
     file = folder / f"{namespace}-{account or 'admin'}.kubeconfig"
     file.write_text(yaml.safe_dump(config))
     return file

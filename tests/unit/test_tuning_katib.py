@@ -30,7 +30,7 @@ from headway.components.tuning.katib.experiment import (
 )
 from headway.components.tuning.katib.plan import make_plan
 from headway.components.tuning.katib.pod import require_reachable, trial_pod
-from headway.components.tuning.katib.watch import SIDECAR, Snapshot, Watch, cause_of, observed, state_of
+from headway.components.tuning.katib.watch import SIDECAR, Snapshot, Watch, cause_of, log_of, observed, state_of
 
 ROLE = Path(__file__).resolve().parents[2] / "components" / "tuning" / "role.yaml"
 SETTING = Setting(
@@ -82,7 +82,9 @@ def test_an_experiment_holds_every_trial_but_the_baseline_and_takes_their_last_n
     assert spec["trialTemplate"]["retain"] is True
     job = spec["trialTemplate"]["trialSpec"]["spec"]
     assert job["backoffLimit"] == 0
-    assert job["activeDeadlineSeconds"] == 3600
+    # Not the Job's, whose time runs on while a pod waits for a node.
+    assert "activeDeadlineSeconds" not in job
+    assert job["template"]["spec"]["activeDeadlineSeconds"] == 3600
     assert job["template"]["metadata"]["labels"]["sidecar.istio.io/inject"] == "false"
 
 
@@ -102,7 +104,9 @@ def name_of(monkeypatch: pytest.MonkeyPatch, **other: Any) -> str:
     spec = TrialSpec(data="d", schema_path="s", estimator="e", params=params, seed=other.get("seed", 0))
     monkeypatch.setenv("HEADWAY_RUN_ID", other.get("run", "run-1"))
     task = {"workflows.argoproj.io/node-name": f"run.{other.get('task', 'tune-model')}({other.get('again', 0)})"}
-    own = {"metadata": {"annotations": task}}
+    own = {"metadata": {"annotations": task, "labels": other.get("labels", {})}}
+    if "labels" in other:
+        monkeypatch.delenv("HEADWAY_RUN_ID")
     return make_plan(search, spec, other.get("namespace", "n"), own, given.pod, "s3://bucket/state").name
 
 
@@ -115,6 +119,7 @@ TRIED = Trial(number=1, params={}, state="failed")
         {"namespace": "m"},
         {"run": "run-2"},
         {"task": "tune-model-2"},
+        {"task": "for-loop-1(1:b).tune-model"},
         {"code_digest": "other"},
         {"data_fingerprint": "other"},
         {"params": {"max_iter": 5}},
@@ -130,6 +135,12 @@ def test_whatever_makes_another_search_makes_another_name(
 ) -> None:
     """The namespace too: Katib mixes up experiments of one name in two namespaces."""
     assert name_of(monkeypatch, **other) != name_of(monkeypatch)
+
+
+def test_in_a_pipeline_that_does_not_name_the_run_its_label_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, again, other = (name_of(monkeypatch, labels={"pipeline/runid": run}) for run in ("a", "a", "b"))
+    assert first == again != other
+    assert name_of(monkeypatch, task="loop(0:a).x") != name_of(monkeypatch, task="loop(1:b).x")
 
 
 @pytest.mark.parametrize("same", [{"again": 1}, {"study": {"timeout": "1h"}}, {"finished": {0: TRIED, 2: TRIED}}])
@@ -210,6 +221,7 @@ def test_choices_that_look_alike_are_told_apart_by_their_place() -> None:
 
 
 PARAMETERS = ("spec", "parameters")
+JOB = ("spec", "trialTemplate", "trialSpec", "spec")
 CONTAINER = ("spec", "trialTemplate", "trialSpec", "spec", "template", "spec", "containers", 0)
 
 
@@ -233,6 +245,9 @@ CONTAINER = ("spec", "trialTemplate", "trialSpec", "spec", "template", "spec", "
         (changed("spec", "trialTemplate", "trialParameters", value=[]), "is used and not declared"),
         (changed("spec", "objective", "additionalMetricNames", value=["roc_auc"]), "holds the objective too"),
         (changed("spec", "maxTrialCount", value="8"), "maxTrialCount"),
+        (changed(*JOB, "backoffLimits", value=3), "trialSpec.spec.backoffLimits is no field"),
+        (changed(*JOB, "template", "specs", value={}), "template.specs is no field"),
+        (changed(*JOB, "podFailurePolicy", "rules", 0, "onPodCondition", value=[]), "onPodCondition is no field"),
     ],
 )
 def test_what_katib_would_silently_accept_is_refused(manifest: dict[str, Any], says: str) -> None:
@@ -342,12 +357,14 @@ def ended(**terminated: Any) -> dict[str, Any]:
     ],
 )
 def test_a_failed_trial_tells_its_cause(pod: dict[str, Any] | None, cause: str) -> None:
-    assert cause_of({}, pod) == cause
+    assert cause_of(pod) == cause
 
 
 def test_a_trial_that_was_stopped_for_its_time_says_so() -> None:
-    job = {"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]}}
-    assert cause_of(job, None) == "it did not answer in time"
+    pod = ended(exitCode=137, message="epoch 7")
+    pod["status"]["reason"] = "DeadlineExceeded"
+    assert cause_of(pod) == "it did not answer in time"
+    assert log_of(pod) == "epoch 7"
 
 
 class Silent:
@@ -357,6 +374,8 @@ class Silent:
 
     def events_of(self, name: str) -> list[dict[str, Any]]:
         return []
+
+    events_below = events_of
 
     def list(self, kind: Any, labels: Any = None) -> list[dict[str, Any]]:
         return []

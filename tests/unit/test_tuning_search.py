@@ -16,11 +16,16 @@ from typing import Any
 import pytest
 
 from headway.components._shared.code import code_digest
+from headway.components._shared.config import parse
 from headway.components._shared.datasets import open_dataset
+from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators.tunings import Trial, TuningResult
+from headway.components._shared.kubernetes import Cluster
 from headway.components._shared.times import format_time, now
+from headway.components.tuning.config import Study
+from headway.components.tuning.katib import engine as katib_engine
 from headway.components.tuning.katib import trials as katib_trials
-from headway.components.tuning.katib.engine import KatibEngine
+from headway.components.tuning.katib.engine import KatibEngine, reason_against_katib
 from headway.components.tuning.katib.experiment import ALIVE
 from headway.components.tuning.memory import Memory
 from tests.katib_api import Asked, KatibApi, katib_api
@@ -63,7 +68,7 @@ def test_every_trials_record_holds_the_digests_of_code_and_data(api: KatibApi, t
 
     def look(asked: Asked) -> None:
         if asked.method == "PATCH" and asked.plural == "jobs":
-            (spec,) = tmp_path.glob("state/runs/run-1/trials/*/spec.json")
+            (spec,) = tmp_path.glob("state/trials/*/spec.json")
             staged.append(json.loads(spec.read_text()))
 
     api.on = look
@@ -150,7 +155,7 @@ def test_what_a_vanished_step_has_left_is_swept_where_katib_made_no_experiment_t
     api: KatibApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = {"max_depth": {"type": "categorical", "list": [2, 3]}}
-    staged = tmp_path / "state" / "runs" / "run-1" / "trials"
+    staged = tmp_path / "state" / "trials"
     vanish(tmp_path, monkeypatch, search_space=space)
     left = [job["metadata"] for job in api.all("jobs")]
     assert len(left) == 3
@@ -170,6 +175,112 @@ def test_what_a_vanished_step_has_left_is_swept_where_katib_made_no_experiment_t
     left[0]["annotations"] = {ALIVE: LONG_AGO}
     assert not next_run("run-4")
     assert not list(staged.rglob("*.*"))
+
+
+def test_data_that_a_step_had_no_time_to_remove_is_removed_by_a_later_search(
+    api: KatibApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told to end, a step deletes its search and no more; a run that is deleted takes its search along."""
+    vanish(tmp_path, monkeypatch)
+    api.objects.clear()
+    (left,) = (tmp_path / "state" / "trials").iterdir()
+
+    def next_run(name: str) -> None:
+        monkeypatch.setenv("HEADWAY_RUN_ID", name)
+        searched(tmp_path, search_space={})
+
+    next_run("run-2")
+    assert (left / "spec.json").exists(), "another namespace's step may be at work on it"
+    old = time.time() - 2 * 3600
+    for file in left.rglob("*.*"):
+        os.utime(file, (old, old))
+    (left / "alive").touch()
+    next_run("run-3")
+    assert (left / "spec.json").exists(), "its step says that it lives"
+    os.utime(left / "alive", (old, old))
+    next_run("run-4")
+    assert not [path for path in left.rglob("*") if path.is_file()]
+
+
+def test_a_search_that_is_not_to_be_resumed_does_not_go_on_with_what_runs(
+    api: KatibApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vanish(tmp_path, monkeypatch)
+    before = {found["metadata"]["uid"] for found in api.all("experiments")}
+    seen: set[str] = set()
+
+    def look(asked: Asked) -> None:
+        seen.update(found["metadata"]["uid"] for found in api.all("experiments"))
+
+    first = len(api.started)
+    result, _ = searched(tmp_path, study={"trials": 4, "resume": False})
+    assert len(api.started) == 2 * first
+    assert [trial.number for trial in result.trials] == [0, 1, 2, 3]
+    assert before
+    assert not before & seen
+
+
+def test_trials_that_failed_for_something_that_is_gone_are_run_again(api: KatibApi, tmp_path: Path) -> None:
+    """A retry has the same parameters, so what failed would fail it again at once."""
+    api.judge = lambda number: "the store is away" if number else (0.6, 0.6, 0.6)
+    given = {"study": {"trials": 8, "max_failed_share": 0.25}}
+    assert refused(lambda: searched(tmp_path, **given)).startswith("tuning.too_many_failed")
+    api.judge = lambda _: (0.6, 0.6, 0.6)
+    result, _ = searched(tmp_path, **given)
+    assert [trial.state for trial in result.trials] == ["succeeded"] * 8
+    again, _ = searched(tmp_path, **given)
+    assert again.trials == result.trials
+
+
+def test_without_a_run_no_search_takes_anothers_trials(
+    api: KatibApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HEADWAY_RUN_ID")
+    searched(tmp_path)
+    first = len(api.started)
+    searched(tmp_path)
+    assert len(api.started) == 2 * first
+    assert not [*(tmp_path / "state" / "runs").rglob("tuning/*/*.json")]
+
+
+def test_told_to_end_a_search_of_jobs_deletes_those_that_run_and_not_those_that_are_over(
+    api: KatibApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines: list[KatibEngine] = []
+    seen: list[int] = []
+    opened = KatibEngine.open
+
+    def open_(engine: KatibEngine, *given: Any) -> Any:
+        engines.append(engine)
+        return opened(engine, *given)
+
+    def look(asked: Asked) -> None:
+        if asked.method == "PATCH" and asked.plural == "jobs":
+            seen.append(len(engines[0]._started))
+
+    monkeypatch.setattr(KatibEngine, "open", open_)
+    api.on = look
+    space = {"max_depth": {"type": "categorical", "list": [2, 3, 4, 5]}}
+    result, _ = searched(tmp_path, search_space=space, study={"trials": 6, "parallel": 2})
+    assert len(result.trials) == len(seen) == 5
+    assert max(seen) == 2
+    assert engines[0]._started == []
+
+
+def test_auto_does_not_take_an_outage_for_a_cluster_without_katib(
+    api: KatibApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(katib_engine, "in_cluster", lambda: True)
+    assert Cluster.__init__.__kwdefaults__
+    monkeypatch.setitem(Cluster.__init__.__kwdefaults__, "patience_s", 0.1)
+    study, state = parse(Study, {"pods": {"image": "image:1"}}, parameter="study"), "s3://bucket/state"
+    assert reason_against_katib(study, state) is None
+    api.faults += [500] * 50
+    with pytest.raises(HeadwayError, match=r"kubernetes.failing"):
+        reason_against_katib(study, state)
+    api.faults.clear()
+    api.katib = False
+    assert "Katib cannot be used" in str(reason_against_katib(study, state))
 
 
 def test_an_experiment_that_goes_on_without_its_step_is_swept_all_the_same(

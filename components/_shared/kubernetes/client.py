@@ -73,8 +73,14 @@ class Cluster:
         def call() -> Objects:
             return [_plain(event) for event in self._client.list(_resource(EVENT), fields=about)]
 
-        found = self._call("list", EVENT, call)
-        return sorted(found, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "", reverse=True)
+        return _newest_first(self._call("list", EVENT, call))
+
+    def events_below(self, name: str) -> Objects:
+        """Events about the object of that name and about those whose names begin with it, the newest first."""
+        found = self._call("list", EVENT, lambda: [_plain(event) for event in self._client.list(_resource(EVENT))])
+        names = {id(event): str((event.get("involvedObject") or {}).get("name")) for event in found}
+        about = [e for e in found if names[id(e)] == name or names[id(e)].startswith(f"{name}-")]
+        return _newest_first(about)
 
     def apply(self, manifest: Object, *, force: bool = False, dry_run: bool = False, yielding: str = "") -> Object:
         """Server-side apply as `headway`: fields that are no longer sent go, those of others stay.
@@ -255,3 +261,7 @@ def kind_of(manifest: Mapping[str, Any]) -> Kind:
         if isinstance(kind, Kind) and (kind.api_version, kind.name) == (manifest["apiVersion"], manifest["kind"]):
             return kind
     raise LookupError(f"kinds.py does not know {manifest['apiVersion']} {manifest['kind']}")
+
+
+def _newest_first(events: Objects) -> Objects:
+    return sorted(events, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "", reverse=True)

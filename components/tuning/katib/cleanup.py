@@ -18,8 +18,8 @@ from headway.components._shared.kubernetes import Cluster, Kind, bearing
 from headway.components._shared.kubernetes.kinds import EXPERIMENT, JOB, POD, TRIAL
 from headway.components._shared.times import now, parse_time
 from headway.components.tuning.katib.checks import INJECTION_LABEL
-from headway.components.tuning.katib.experiment import ALIVE, MANAGED_BY, RUN, SEARCH
-from headway.components.tuning.katib.stage import Stage, stage_of
+from headway.components.tuning.katib.experiment import ALIVE, MANAGED_BY, SEARCH
+from headway.components.tuning.katib.stage import Stage, stage_of, sweep_stages
 
 log = logging.getLogger("headway")
 
@@ -38,7 +38,7 @@ def deleted_on_sigterm(open_cluster: Callable[[], Cluster], things: Sequence[tup
 
     Args:
         open_cluster: Opens the thread's own connection.
-        things: What there is to delete by then, the most important first; may grow.
+        things: What there is to delete by then, the most important first; may grow and shrink.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -109,15 +109,19 @@ def sweep(cluster: Cluster, mine: str, state_uri: str) -> None:
         for found in cluster.list(kind, MANAGED_BY):
             metadata = found["metadata"]
             searches[metadata["labels"].get(SEARCH, mine)].append((kind, metadata))
+    living = {mine}
     for search, left in searches.items():
         # Katib starts trials whether or not the step still lives: where there is an experiment, it alone tells.
         telling = [metadata for kind, metadata in left if kind == left[0][0]]
         if search == mine or now() - max(map(_sign_of_life, telling)) < VANISHED_AFTER:
+            living.add(search)
             continue
         log.info(f"tune_model: deletes the search {search}, whose step has vanished")
         for kind, metadata in left:
             cluster.delete(kind, metadata["name"])
-        Stage(stage_of(state_uri, left[0][1]["labels"].get(RUN), search)).remove()
+        Stage(stage_of(state_uri, search)).remove()
+    # A step that was told to end had no time for its data, and a deleted run takes its objects along.
+    sweep_stages(state_uri, living)
 
 
 def _sign_of_life(metadata: Mapping[str, Any]) -> datetime:

@@ -13,7 +13,7 @@ from typing import Any
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators.trials import Setting, TrialSpec
 from headway.components._shared.estimators.tunings import Trial
-from headway.components._shared.kubernetes import Cluster, Kind, in_cluster
+from headway.components._shared.kubernetes import OUTAGES, Cluster, Kind, in_cluster
 from headway.components._shared.kubernetes.kinds import EXPERIMENT, POD
 from headway.components.tuning.config import Study
 from headway.components.tuning.decide import median_bars
@@ -77,15 +77,18 @@ class KatibEngine(Engine):
 
     def _trials(self, search: Search, plan: Plan) -> Generator[Trial, None, None]:
         study, setting = search.study, search.setting
-        runner = Runner(self._cluster, search, plan, dict(self._spec.params), self._poll_s, self._started)
+        stage = Stage(plan.stage_uri)
+        runner = Runner(self._cluster, search, plan, dict(self._spec.params), self._poll_s, stage, self._started)
         searched = bool(search.space) and study.trials > 1
         every = all_choices(search.space, study.trials - 1) if searched else []
-        if every is None:
+        if every is None and plan.first < study.trials:
             require_fit(search.space, study)
             check_experiment(experiment(plan))
             runner.apply(experiment(plan), dry_run=True)
+        if not study.resume:
+            delete_search(self._cluster, plan.labels[SEARCH])
         sweep(self._cluster, plan.labels[SEARCH], self._state_uri or "")
-        self._stage = Stage(plan.stage_uri)
+        self._stage = stage
         codings = {name: coding(parameter) for name, parameter in search.space.items()}
         expected = {"code_digest": setting.code_digest, "data_fingerprint": setting.data_fingerprint}
         self._stage.put(self._spec.model_copy(update={"codings": codings, **expected}))
@@ -143,11 +146,16 @@ class KatibEngine(Engine):
 
 
 def reason_against_katib(study: Study, state_uri: str | None) -> str | None:
-    """Why `auto` does not take Katib; None if it does."""
+    """Why `auto` does not take Katib; None if it does.
+
+    Raises:
+        HeadwayError: What says nothing of Katib: an API server or a webhook that is away. Another try may have a search
+            running there, and a search of hours does not move into the step's own pod for an outage of seconds.
+    """
     if not in_cluster():
         return "this step runs in no cluster"
     try:
-        cluster = Cluster(patience_s=5)
+        cluster = Cluster()
         pod = trial_pod(study.pods, _own_pod(cluster))
         require_reachable(state_uri, pod)
         require_rights(cluster)
@@ -156,6 +164,8 @@ def reason_against_katib(study: Study, state_uri: str | None) -> str | None:
         except HeadwayError as error:
             raise named(error, cluster) from None
     except HeadwayError as error:
+        if error.code in OUTAGES:
+            raise
         return f"Katib cannot be used: {error.message}"
     return None
 

@@ -182,7 +182,6 @@ def _job(plan: Plan, command: list[str]) -> dict[str, Any]:
         "metadata": {"labels": dict(plan.labels)},
         "spec": {
             "backoffLimit": 0,
-            "activeDeadlineSeconds": math.ceil(parse_duration(plan.study.trial_timeout).total_seconds()),
             "ttlSecondsAfterFinished": 7 * 86400,
             # A node that goes away is no fault of the trial.
             "podFailurePolicy": {
@@ -192,7 +191,12 @@ def _job(plan: Plan, command: list[str]) -> dict[str, Any]:
             },
             "template": {
                 "metadata": {"labels": labels, "annotations": {"sidecar.istio.io/inject": "false"}},
-                "spec": plan.pod.render(command),
+                # Of the pod and not of the Job: what waits for a node, or is tried again after a disruption, keeps its
+                # time, and a pod that has used it up stays, with its last words.
+                "spec": {
+                    **plan.pod.render(command),
+                    "activeDeadlineSeconds": math.ceil(parse_duration(plan.study.trial_timeout).total_seconds()),
+                },
             },
         },
     }

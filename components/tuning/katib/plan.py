@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -34,7 +35,7 @@ def make_plan(search: Search, spec: TrialSpec, namespace: str, own: Pod, pod: Po
         pod: The trials' pods.
         state_uri: State folder, under which the trials find their data.
     """
-    run, setting = run_id(), search.setting
+    run, setting = run_id() or _run_of(own), search.setting
     what = {
         "namespace": namespace,
         "run": run or uuid4().hex,
@@ -59,7 +60,7 @@ def make_plan(search: Search, spec: TrialSpec, namespace: str, own: Pod, pod: Po
         setting=setting,
         seed=spec.seed,
         first=0,
-        stage_uri=stage_of(state_uri, run, digest),
+        stage_uri=stage_of(state_uri, digest),
         pod=pod,
     )
     first = 1
@@ -110,6 +111,11 @@ def _owners(own: Pod) -> list[dict[str, Any]]:
 
 
 def _task(own: Pod) -> str:
-    """The step's place in its pipeline, the same for every try of it."""
+    """The step's place in its pipeline, the same for every try of it; of a loop's, each has its own."""
     annotations = ((own or {}).get("metadata") or {}).get("annotations") or {}
-    return str(annotations.get("workflows.argoproj.io/node-name", "")).partition("(")[0]
+    return re.sub(r"\(\d+\)$", "", str(annotations.get("workflows.argoproj.io/node-name", "")))
+
+
+def _run_of(own: Pod) -> str | None:
+    """The run, by the label that Kubeflow Pipelines puts on every pod of it."""
+    return (((own or {}).get("metadata") or {}).get("labels") or {}).get(RUN)

@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from headway.components._shared.datasets import MANIFEST, open_dataset, publish
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators.trials import TrialSpec
 from headway.components._shared.state import dump_json
-from headway.components._shared.storage import Storage, open_storage
+from headway.components._shared.storage import Stat, Storage, open_storage
+from headway.components._shared.times import format_time, now
+
+log = logging.getLogger("headway")
 
 SPEC, SCHEMA, DATA, BARS = "spec.json", "schema.json", "data", "bars.json"
+_FOLDER, _ALIVE = "trials", "alive"
+# A step writes there once a minute while it lives; stores' clocks and ours may differ, and a store may be away.
+_LEFT_AFTER = timedelta(hours=1)
 
 
-def stage_of(state_uri: str, run: str | None, search: str) -> str:
+def stage_of(state_uri: str, search: str) -> str:
     """The folder of a search."""
-    return f"{state_uri.rstrip('/')}/runs/{run or 'unnamed'}/trials/{search}"
+    return f"{state_uri.rstrip('/')}/{_FOLDER}/{search}"
+
+
+def sweep_stages(state_uri: str, living: Collection[str]) -> None:
+    """Removes what searches have staged whose steps have vanished, in whatever namespace of this state they were.
+
+    Args:
+        state_uri: The state folder.
+        living: Searches that are known to live.
+    """
+    storage, staged = open_storage(state_uri), defaultdict[str, list[Stat]](list)
+    for stat in storage.list(_FOLDER):
+        staged[stat.key.split("/")[1]].append(stat)
+    for search, left in staged.items():
+        if search not in living and now() - max(stat.modified for stat in left) > _LEFT_AFTER:
+            log.info(f"tune_model: removes the data that the search {search} has staged, whose step has vanished")
+            Stage(stage_of(state_uri, search)).remove()
 
 
 class Stage:
@@ -48,8 +73,15 @@ class Stage:
         """Tells running trials what they must reach after each fold to go on."""
         self._storage.write(BARS, json.dumps(list(bars)).encode())
 
+    def beat(self) -> None:
+        """Says that the search lives."""
+        try:
+            self._storage.write(_ALIVE, format_time(now()).encode())
+        except HeadwayError as error:
+            log.warning(f"tune_model: the staged data could not be marked as in use: {error.message}")
+
     def remove(self) -> None:
-        """Takes everything away; what cannot be removed is left to the state's own housekeeping."""
+        """Takes everything away; what cannot be removed is left to the next search's sweep."""
         try:
             for stat in self._storage.list():
                 self._storage.delete(stat.key)

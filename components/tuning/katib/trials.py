@@ -26,6 +26,7 @@ from headway.components.tuning.katib.experiment import (
 )
 from headway.components.tuning.katib.plan import signs_of_life
 from headway.components.tuning.katib.pod import CONTAINER
+from headway.components.tuning.katib.stage import Stage
 from headway.components.tuning.katib.watch import (
     Object,
     Snapshot,
@@ -53,7 +54,8 @@ class Runner:
         plan: How its objects look.
         params: Parameters that every trial shares.
         poll_s: Seconds between looks at the cluster.
-        started: Objects that were created, or adopted; the Experiment first.
+        stage: Where the trials' data is.
+        started: Objects that were created, or adopted, and have not ended; the Experiment first.
         beaten: When it was last said that the step is alive.
     """
 
@@ -62,6 +64,7 @@ class Runner:
     plan: Plan
     params: Mapping[str, Any]
     poll_s: float
+    stage: Stage
     started: list[tuple[Kind, str]] = field(default_factory=list)
     beaten: float = field(default_factory=time.monotonic)
 
@@ -82,10 +85,12 @@ class Runner:
         return Watch(self.cluster, self.plan.name, patience, time.monotonic())
 
     def beat(self) -> None:
-        """Says once a minute, on what was started first, that the step is alive."""
+        """Says once a minute, on what was started first and beside the data, that the step is alive."""
         if time.monotonic() - self.beaten > HEARTBEAT_S:
             self.beaten = time.monotonic()
-            say_alive(self.cluster, *self.started[0])
+            self.stage.beat()
+            if self.started:
+                say_alive(self.cluster, *self.started[0])
 
     def look(self) -> Snapshot:
         """Everything of this search that is there."""
@@ -126,6 +131,8 @@ def run_jobs(runner: Runner, choices: Mapping[int, Mapping[str, str]]) -> Genera
                 trial = _of_job(runner, begun, choices[begun], snapshot, watch)
                 if trial is not None:
                     running.remove(begun)
+                    # Told to end, the step has time for what still runs and for no more.
+                    runner.started.remove((JOB, job_name(runner.plan, begun)))
                     search.keep(trial)
                     ready[begun] = trial
             if number not in ready:
@@ -200,12 +207,12 @@ def _of_job(runner: Runner, number: int, choice: Mapping[str, str], snapshot: Sn
         folds = [float(value) for value in json.loads(said)["folds"]]
     except (ValueError, KeyError, TypeError):
         folds = []
-    return _trial(runner, number, choice, folds, None if folds else cause_of(job, pod), pod)
+    return _trial(runner, number, choice, folds, None if folds else cause_of(pod), pod)
 
 
 def _of_katib(runner: Runner, number: int, name: str, snapshot: Snapshot) -> Trial:
     """A Trial of Katib's as one of ours: what it has reported counts, not what Katib makes of it."""
-    found, job, pod = snapshot.trials[name], snapshot.jobs.get(name), snapshot.pods.get(name)
+    found, pod = snapshot.trials[name], snapshot.pods.get(name)
     choice = {p["name"]: str(p["value"]) for p in found["spec"].get("parameterAssignments") or ()}
     numbers, folds, state = observed(found), list[float](), state_of(found)
     for metric in fold_metrics(runner.search.setting.folds):
@@ -214,7 +221,7 @@ def _of_katib(runner: Runner, number: int, name: str, snapshot: Snapshot) -> Tri
         folds.append(numbers[metric])
     cause = None
     if not folds:
-        cause = cause_of(job, pod) if state != "MetricsUnavailable" else "it reported no finite number"
+        cause = cause_of(pod) if state != "MetricsUnavailable" else "it reported no finite number"
     return _trial(runner, number, choice, folds, cause, pod, found)
 
 

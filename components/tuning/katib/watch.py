@@ -89,9 +89,9 @@ def observed(trial: Object) -> dict[str, float]:
     return found
 
 
-def cause_of(job: Object | None, pod: Object | None) -> str:
-    """Why a trial failed, from its Job and its pod."""
-    if "DeadlineExceeded" in {c.get("reason") for c in ((job or {}).get("status") or {}).get("conditions") or ()}:
+def cause_of(pod: Object | None) -> str:
+    """Why a trial failed, from its pod."""
+    if ((pod or {}).get("status") or {}).get("reason") == "DeadlineExceeded":
         return "it did not answer in time"
     ended = ended_container(pod, CONTAINER)
     if ended is None:
@@ -302,7 +302,9 @@ class Watch:
         pods = self._cluster.list(POD, {"katib.kubeflow.org/experiment": self._experiment})
         own = [pod for pod in pods if "job-name" not in pod["metadata"]["labels"]]
         troubles = [trouble_of(pod, self._cluster.events_of(pod["metadata"]["name"])) for pod in own]
-        warnings = [e for e in self._cluster.events_of(self._experiment) if e.get("type") == "Warning"]
+        # A pod that a quota does not let in is complained of where it would come from: its ReplicaSet.
+        events = self._cluster.events_below(self._experiment)
+        warnings = [e for e in events if e.get("type") == "Warning"]
         conditions = ((suggestion or {}).get("status") or {}).get("conditions") or ()
         bad = [c for c in conditions if c.get("status") == "False" or c["type"] == "Failed"]
         return [

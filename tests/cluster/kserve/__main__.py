@@ -17,7 +17,7 @@ from tests.cluster.kserve.address import own_address
 from tests.cluster.kserve.api import Api
 from tests.cluster.kserve.controller import Controller
 from tests.cluster.kserve.gateway import Gateway, running
-from tests.cluster.kserve.install import install, missing
+from tests.cluster.kserve.install import foreign, install, missing
 from tests.cluster.kserve.webhook import Webhook
 
 NOT_HERE = 3
@@ -36,6 +36,8 @@ def main() -> int:
     api = None if why_not else Api(options.kubeconfig)
     if api and (there := running(api)):
         why_not = f"another stand-in runs already, at {there}"
+    if api and not why_not:
+        why_not = foreign(api)
     if api is None or why_not:
         print(why_not, file=sys.stderr)
         return NOT_HERE

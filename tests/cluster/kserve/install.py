@@ -16,6 +16,7 @@ from tests.cluster.kserve.address import own_address
 from tests.cluster.kserve.api import Api, Object, head
 from tests.cluster.kserve.gateway import NGINX_PATH
 from tests.cluster.kserve.objects import DOMAIN, GATEWAY
+from tests.cluster.kserve.webhook import NAME
 from tests.cluster.kube import Kube
 
 GATEWAY_API = "sigs.k8s.io/gateway-api@v1.4.0"
@@ -35,6 +36,17 @@ def missing(kubeconfig: str | None, schemas: Path) -> str | None:
     if shutil.which("go") is None:
         return "there is no Go to fetch the Gateway API's schemas"
     return None if shutil.which("nginx", path=NGINX_PATH) else "there is no nginx"
+
+
+def foreign(api: Api) -> str | None:
+    """Why the stand-in must not work here: the cluster has a KServe of its own, whose settings it would overwrite."""
+    for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
+        found = api.get(kind, None, NAME)
+        if found and any("service" in each["clientConfig"] for each in found["webhooks"]):
+            return "the cluster has a KServe of its own; set HEADWAY_GATEWAY to the address of its gateway"
+    if api.get("Deployment", GATEWAY[0], "kserve-controller-manager"):
+        return "the cluster has a controller of KServe; set HEADWAY_GATEWAY to the address of its gateway"
+    return None
 
 
 def install(api: Api, schemas: Path) -> None:
