@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import urllib.request
 from collections import Counter
 
@@ -260,6 +261,19 @@ def test_somebody_elses_change_is_reported_and_not_overwritten(served, models):
     assert "maxReplicas" in error.value.message
     assert served.kube.get(served.namespace, kind, "flights")["spec"]["predictor"]["maxReplicas"] == 7
     assert whole(served)
+
+
+@WEIGHTS
+def test_a_transformer_that_somebody_has_added_is_refused_before_there_is_a_candidate(served, models):
+    """KServe's canaries are asked without it."""
+    kind = "inferenceservices.serving.kserve.io"
+    added = json.dumps({"spec": {"transformer": {"containers": [{"name": "kserve-container", "image": "x:1"}]}}})
+    served.kube.kubectl("patch", "-n", served.namespace, kind, "flights", "--type=merge", "-p", added)
+    engine = served.engine()
+    with engine.deploying(), pytest.raises(HeadwayError) as error:
+        engine.start(served.release(models[1]))
+    assert error.value.code == "deployment.has_transformer"
+    assert "canary" not in served.kube.get(served.namespace, kind, "flights")["spec"]
 
 
 def test_a_service_that_is_not_ours_is_left_alone(place, models):

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 from headway.components._shared.errors import HeadwayError
+from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE
 from headway.components.deployment.kserve.capabilities import check_autoscaler, check_scaling, choose, look
 from headway.components.deployment.kserve.config import WayName
 from headway.components.deployment.kserve.lease import EndpointLease, Record
@@ -50,17 +51,33 @@ def with_way(record: Record, candidate: Version, watch: Watch) -> Record:
     """The record of an endpoint that is about to get a candidate, with its way.
 
     Raises:
-        HeadwayError: `deployment.cannot_split`: weights are asked for, and would not work; `deployment.cannot_scale`.
+        HeadwayError: `deployment.cannot_split`: weights are asked for, and would not work; `deployment.cannot_scale`;
+            `deployment.has_transformer`.
     """
     asked, endpoint = watch.settings.traffic, watch.endpoint
     check_autoscaler(watch.cluster, watch.settings, endpoint)
     if record.stable is None:
         way, why = choose(look(watch.cluster, endpoint, candidate), watch.settings, record.unsplit, endpoint)
         return record.model_copy(update={"way": way, "way_reason": why})
+    _require_predictor_alone(record.stable, watch)
     if asked not in ("auto", record.way):
         log.warning(f"{endpoint} keeps moving traffic by {record.way}; for {asked}, undeploy it and deploy it again")
     check_scaling(record.way, watch.settings, endpoint)
     return record
+
+
+def _require_predictor_alone(stable: Version, watch: Watch) -> None:
+    """A candidate would know nothing of what somebody has put before the model: canaries get no transformer."""
+    service = watch.cluster.get(INFERENCE_SERVICE, stable.service(watch.endpoint)) or {}
+    found = [part for part in ("transformer", "explainer") if (service.get("spec") or {}).get(part)]
+    if found:
+        raise HeadwayError(
+            "deployment.has_transformer",
+            f"Somebody has added a {found[0]} to {watch.endpoint}, which a candidate would answer without.",
+            value=watch.endpoint,
+            remedy="Take it out of the InferenceService, and deploy what it does as a service of its own in front of "
+            "this one.",
+        )
 
 
 @contextlib.contextmanager
