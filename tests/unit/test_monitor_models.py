@@ -1,13 +1,14 @@
 """monitor_models: what is due is judged once, in order, whatever was missed; one model's trouble is not the others'."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
 
 from headway.components._shared.artifacts import LocalArtifact, read_manifest, write_manifest
-from headway.components._shared.audit import record_event
+from headway.components._shared.audit import record_event, verify_events
 from headway.components._shared.endpoints.served import Served
 from headway.components._shared.errors import HeadwayError
 from headway.components._shared.estimators import load_model
@@ -107,6 +108,27 @@ def test_every_window_that_is_over_is_judged_once_also_after_runs_that_were_miss
     again = endpoint.watch(day(4, hour=2))
     assert endpoint.outcomes(again) == []
     assert again.models[0].latest == caught_up.models[0].judged[-1]
+
+
+def test_two_runs_at_the_same_time_leave_one_decision_a_window_and_one_event(endpoint):
+    endpoint.serve(0)
+    for number in range(4):
+        endpoint.ask(number, shifted=number > 1, wrong=number > 1)
+    (endpoint.folder / "other").mkdir()
+    others = [LocalArtifact(str(endpoint.folder / "other" / name)) for name in ("d", "m", "r")]
+    labels = {"uris": [str(endpoint.folder / "labels.parquet")]}
+    given = {"models": {"flights": {}}, "as_of": day(4, hour=1), "state_uri": endpoint.state.uri}
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(endpoint.watch, day(4, hour=1))
+        settings = {"labels": labels, "windows": {"since": day(0)}}
+        other = pool.submit(monitor_models, *others, monitoring=settings, **given)
+        fleets = [one.result(), other.result()]
+    kept = endpoint.state.storage.list("history/flights/decisions")
+    assert len(kept) == 4
+    assert fleets[0].models[0].judged == fleets[1].models[0].judged
+    assert [outcome for _, outcome in endpoint.outcomes(fleets[0])] == ["ok", "ok", "alert", "retrain"]
+    told = [event for event in verify_events(endpoint.state, "flights") if event["action"].startswith("monitoring_")]
+    assert sorted(event["action"] for event in told) == ["monitoring_alert", "monitoring_retrain"]
 
 
 def test_a_run_that_has_more_to_do_than_it_may_leaves_the_rest_to_the_next_one(endpoint):
