@@ -55,6 +55,15 @@ STEPS: dict[str, tuple[Size, bool]] = {
 
 # By this label Kubeflow's PodDefault `access-ml-pipeline` gives a pod the token for the API of Kubeflow Pipelines.
 PIPELINES_TOKEN = ("access-ml-pipeline", "true")
+# Who asks that API, or may ask an endpoint's versions through a gateway that wants a token.
+_WITH_TOKEN = (
+    "trigger_retraining",
+    "deploy_model",
+    "rollback_deployment",
+    "undeploy_model",
+    "deployment_status",
+    "finish_rollout",
+)
 
 # Secrets that a cluster may have: name, and key to variable. Without them nothing is signed, checked or sent.
 _VERIFY = ("headway-verify", {"keys": "HEADWAY_VERIFY_KEYS"})
@@ -78,7 +87,7 @@ def place(task: PipelineTask) -> Any:
     task.set_env_variable("OMP_NUM_THREADS", "1")
     kubernetes.use_field_path_as_env(task, env_name=RUN_ID_VARIABLE, field_path="metadata.labels['pipeline/runid']")
     kubernetes.set_timeout(task, size.timeout_s)
-    if name == "trigger_retraining":
+    if name in _WITH_TOKEN:
         kubernetes.add_pod_label(task, *PIPELINES_TOKEN)
     if name in SECRETS:
         secret, keys = SECRETS[name]

@@ -264,6 +264,42 @@ def test_somebody_elses_change_is_reported_and_not_overwritten(served, models):
 
 
 @WEIGHTS
+def test_traffic_that_somebody_has_given_to_a_candidate_is_taken_back_with_it(served, models):
+    first = served.release(models[0])
+    engine = served.engine(drain_s=3)
+    with engine.deploying():
+        candidate = engine.start(served.release(models[1]))
+        engine.shift(candidate, 10)
+    kind = "inferenceservices.serving.kserve.io"
+    canary = served.kube.get(served.namespace, kind, "flights")["spec"]["canary"]
+    edit = json.dumps({"spec": {"canary": [{**canary[0], "trafficPercent": 90}]}})
+    human = ("--type=merge", "-p", edit, "--field-manager=human")
+    served.kube.kubectl("patch", "-n", served.namespace, kind, "flights", *human)
+    engine = served.engine(drain_s=3)
+    with engine.deploying():
+        with pytest.raises(HeadwayError, match=r"kubernetes.conflict.*human"):
+            engine.shift(candidate, 50)
+        engine.withdraw(candidate)
+        assert engine.candidate() is None
+    assert served.answering() == first.model_digest
+    assert whole(served)
+
+
+@WEIGHTS
+def test_a_service_that_somebody_has_put_in_its_place_is_not_deleted(served, models):
+    kind = "inferenceservices.serving.kserve.io"
+    served.kube.kubectl(
+        "label", "-n", served.namespace, kind, "flights", "app.kubernetes.io/managed-by=human", "--overwrite"
+    )
+    with pytest.raises(HeadwayError, match=r"deployment.not_ours"):
+        served.engine().remove()
+    assert served.kube.get(served.namespace, kind, "flights")
+    served.kube.kubectl(
+        "label", "-n", served.namespace, kind, "flights", "app.kubernetes.io/managed-by=headway", "--overwrite"
+    )
+
+
+@WEIGHTS
 def test_a_transformer_that_somebody_has_added_is_refused_before_there_is_a_candidate(served, models):
     """KServe's canaries are asked without it."""
     kind = "inferenceservices.serving.kserve.io"

@@ -116,6 +116,20 @@ def test_every_step_has_size_time_limit_and_the_run_id(pipeline):
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
+def test_steps_that_may_need_a_token_carry_the_label_by_which_kubeflow_gives_it(pipeline):
+    documents = list(yaml.safe_load_all((COMPILED / "pipelines" / f"{pipeline}.yaml").read_text()))
+    platform = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    given = {n for n, e in platform.items() if e.get("podMetadata", {}).get("labels") == {"access-ml-pipeline": "true"}}
+    wanted = {
+        "training": set(),
+        "delivery": {"exec-deploy-model"},
+        "rollout_keeper": {"exec-finish-rollout", "exec-deployment-status"},
+        "monitoring": {"exec-trigger-retraining"},
+    }
+    assert given == wanted[pipeline] & set(platform)
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
 def test_steps_that_act_on_the_outside_are_never_served_from_a_cache(pipeline):
     _, found = dags(pipeline)
     for dag in found:

@@ -1,5 +1,7 @@
 """Rollouts judged by what callers get: real model servers, scraped by a real Prometheus."""
 
+import os
+import signal
 import threading
 import time
 from contextlib import contextmanager
@@ -7,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from headway.components._shared.artifacts import read_manifest
-from headway.components._shared.endpoints import read_endpoint
+from headway.components._shared.endpoints import processes, read_endpoint
 from headway.components.deployment.golden import Golden
 from tests.deployment_samples import Load, flights
 from tests.prometheus import Application, needs_prometheus, prometheus
@@ -90,6 +92,28 @@ def test_a_candidate_that_refuses_what_callers_send_is_found_out_and_rolled_back
     assert "the limit is broken" in error.message
     assert set(load.failures) == {"413"}
     assert set(load.digests[-10:]) == {first.digest}
+
+
+def test_a_candidate_that_dies_during_the_analysis_is_found_out_though_it_counts_no_failure(server, first, second):
+    """What callers then miss is in nobody's counters."""
+    before = first.deploy()
+    plan(second, {"set_weight": 30}, analysis(server, fewest=1_000_000))
+    place = first.state / "endpoints" / "flights"
+
+    def kill():
+        while not ((record := read_endpoint(place)).candidate and record.weight):
+            time.sleep(0.1)
+        time.sleep(6)  # Prometheus has seen it
+        os.kill(processes.pid_of(place, record.candidate.process), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    begun = time.monotonic()
+    with callers(server, first, before):
+        error = failed(second)
+    killer.join()
+    assert error.code == "deployment.server_died"
+    assert time.monotonic() - begun < 50, "it does not wait for the end of the analysis"
 
 
 def test_without_prometheus_nothing_is_proven_and_the_policy_decides(tmp_path, first, second):

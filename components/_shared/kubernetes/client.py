@@ -82,7 +82,9 @@ class Cluster:
         about = [e for e in found if names[id(e)] == name or names[id(e)].startswith(f"{name}-")]
         return _newest_first(about)
 
-    def apply(self, manifest: Object, *, force: bool = False, dry_run: bool = False, yielding: str = "") -> Object:
+    def apply(
+        self, manifest: Object, *, force: bool = False, dry_run: bool = False, yielding: str = "", taking: str = ""
+    ) -> Object:
         """Server-side apply as `headway`: fields that are no longer sent go, those of others stay.
 
         Args:
@@ -90,6 +92,7 @@ class Cluster:
             force: Take fields that somebody else has changed, instead of `kubernetes.conflict`.
             dry_run: Only ask whether the server would take it, webhooks included.
             yielding: Leave others' changes below this path (such as `.spec.predictor`) as they are, with a warning.
+            taking: Take fields at or below this path that somebody else has changed, with a warning.
         """
         from lightkube import ApiError
         from lightkube.types import PatchType
@@ -97,20 +100,26 @@ class Cluster:
         kind, name = kind_of(manifest), manifest["metadata"]["name"]
 
         def call() -> Object:
-            sent = copy.deepcopy(manifest)
+            sent, forced = copy.deepcopy(manifest), force
             while True:
                 try:
                     return _plain(
                         self._client.patch(
-                            _resource(kind), name, sent, patch_type=PatchType.APPLY, force=force, dry_run=dry_run
+                            _resource(kind), name, sent, patch_type=PatchType.APPLY, force=forced, dry_run=dry_run
                         )
                     )
                 except ApiError as error:
                     fields = conflicts_of(error)
-                    below = all(field.startswith(f"{yielding}.") for field in fields)
-                    if not (yielding and fields and below and all(_dropped(sent, field) for field in fields)):
+                    left = [field for field in fields if _is_below(field, yielding)]
+                    taken = [field for field in fields if _is_below(field, taking)]
+                    known = bool(fields) and not forced and {*left, *taken} == {*fields}
+                    if not (known and all(_dropped(sent, field.removeprefix(".")) for field in left)):
                         raise
-                    log.warning(f"{name}: somebody else has changed {', '.join(fields)}, which is left as it is")
+                    if left:
+                        log.warning(f"{name}: somebody else has changed {', '.join(left)}, which is left as it is")
+                    if taken:
+                        log.warning(f"{name}: somebody else has changed {', '.join(taken)}, which is taken back")
+                    forced = bool(taken)
 
         return self._call("patch", kind, call)
 
@@ -240,13 +249,20 @@ def _resource(kind: Kind) -> Any:
     return make(kind.group, kind.version, kind.name, kind.plural)
 
 
-def _dropped(manifest: Object, field: str) -> bool:
-    """Takes a field such as `.spec.predictor.maxReplicas` out of a manifest; False if it is not found by its name."""
-    *path, last = field.removeprefix(".").split(".")
-    place = manifest
-    for part in path:
-        place = place.get(part) or {}
-    return place.pop(last, None) is not None
+def _is_below(field: str, path: str) -> bool:
+    return bool(path) and (field == path or field.startswith((f"{path}.", f"{path}[")))
+
+
+def _dropped(place: Object, field: str) -> bool:
+    """Takes a field such as `spec.predictor.maxReplicas` out of an object; False if it is not found by its name.
+
+    Keys may have dots themselves, as those of node selectors and annotations do.
+    """
+    if field in place:
+        del place[field]
+        return True
+    inner = [key for key, value in place.items() if isinstance(value, dict) and field.startswith(f"{key}.")]
+    return any(_dropped(place[key], field[len(key) + 1 :]) for key in sorted(inner, key=len, reverse=True))
 
 
 def _plain(found: Any) -> Object:

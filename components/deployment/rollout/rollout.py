@@ -160,7 +160,9 @@ class Rollout:
         """Goes on with this very rollout where a step was killed in it; whatever else was left is taken back."""
         left, candidate, ours = self.engine.progress(), self.engine.candidate(), self._course.progress
         same = left is not None and (left.release, left.serving) == (ours.release, ours.serving)
-        if left and same and not unchanged and not left.failure and candidate and not left.late:
+        # One of other settings, such as an image that is new since, has passed none of the steps.
+        alive = candidate is not None and candidate.as_asked
+        if left and same and alive and not unchanged and not left.failure and not left.late:
             self._course.progress, self._course.beside = left, candidate
             return
         take_back(self.engine, self.timeline)

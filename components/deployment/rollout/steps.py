@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import polars as pl
 
@@ -162,7 +163,7 @@ class Steps:
                     false_alarm=plan.false_alarm / sum(step.analysis is not None for step in plan.steps),
                     weight=self.course.timeline.weight or 0,
                     seed=int(self.course.release.model_digest[:8], 16) + number,
-                    go_on=lambda: not self.course.progress.late,
+                    go_on=partial(self._may_go_on, candidate, analysis),
                 )
                 # Counters outlive a pod, so what callers got for days is not thrown away for want of a decision.
                 again = outcome.decision == "failed" or (outcome.decision == "inconclusive" and not analysis.prometheus)
@@ -182,6 +183,13 @@ class Steps:
                 if outcome.decision == "failed" or (undecided and plan.on_inconclusive == "roll_back"):
                     raise outcome.error(where, must_be_better=plan.strategy == "ab")
                 return
+
+    def _may_go_on(self, candidate: Deployed, analysis: Analysis) -> bool:
+        """Whether there is time left. A candidate that dies counts nothing itself of what callers then miss."""
+        fault = self.course.engine.why_failed(candidate) if analysis.prometheus else None
+        if fault:
+            raise fault
+        return not self.course.progress.late
 
 
 def was_taken_away(before: frozenset[str], now: frozenset[str]) -> bool:

@@ -91,12 +91,13 @@ class OfEndpoint:
         self.endpoint = watch.endpoint
         self.settings = watch.settings
 
-    def change(self, manifest: Mapping[str, Any], *, yielding: str = "", force: bool = False) -> None:
+    def change(self, manifest: Mapping[str, Any], *, yielding: str = "", taking: str = "", force: bool = False) -> None:
         """Applies to the service that is there: one that somebody has deleted must not come back, and be empty.
 
         Args:
             manifest: The InferenceService.
             yielding: As at `Cluster.apply`.
+            taking: As there.
             force: As there.
 
         Raises:
@@ -106,7 +107,7 @@ class OfEndpoint:
         if metadata is None or "deletionTimestamp" in metadata:
             raise self.watch.endpoint_gone()
         same = {**manifest, "metadata": {**manifest["metadata"], "uid": metadata["uid"]}}
-        self.cluster.apply(same, yielding=yielding, force=force)
+        self.cluster.apply(same, yielding=yielding, taking=taking, force=force)
 
     def observe(self, entrance: Address, stable: Version, candidate: Version, weight: int) -> None:
         """Waits until callers get the answers of a split, as `routes.observe` does.
