@@ -68,17 +68,17 @@ def test_fields_of_others_are_left_or_taken_back_below_the_paths_that_say_so(
     def found() -> dict[str, str]:
         return dict((client.get(CONFIG_MAP, "one") or {})["data"])
 
-    client.apply(config("one", **{"a.b/c": "1", "d": "1"}))
-    edit('{"data": {"a.b/c": "2", "d": "2"}}')
+    client.apply(config("one", **{"a.b-c": "1", "d": "1"}))
+    edit('{"data": {"a.b-c": "2", "d": "2"}}')
     with pytest.raises(HeadwayError, match=r"kubernetes.conflict"):
-        client.apply(config("one", **{"a.b/c": "3", "d": "3"}))
+        client.apply(config("one", **{"a.b-c": "3", "d": "3"}))
     with pytest.raises(HeadwayError, match=r"kubernetes.conflict"):
-        client.apply(config("one", **{"a.b/c": "3", "d": "3"}), taking=".data.d")
-    client.apply(config("one", **{"a.b/c": "3", "d": "3"}), yielding=".data")
-    assert found() == {"a.b/c": "2", "d": "2"}
+        client.apply(config("one", **{"a.b-c": "3", "d": "3"}), taking=".data.d")
+    client.apply(config("one", **{"a.b-c": "3", "d": "3"}), yielding=".data")
+    assert found() == {"a.b-c": "2", "d": "2"}
     edit('{"data": {"d": "4"}}')
     client.apply(config("one", d="5"), taking=".data.d")
-    assert found() == {"a.b/c": "2", "d": "5"}
+    assert found() == {"a.b-c": "2", "d": "5"}
 
 
 def test_deleting_says_whether_there_was_anything(client: Cluster) -> None:
