@@ -68,8 +68,10 @@ def with_way(record: Record, candidate: Version, watch: Watch) -> Record:
 
 def _require_predictor_alone(stable: Version, watch: Watch) -> None:
     """A candidate would know nothing of what somebody has put before the model: canaries get no transformer."""
-    service = watch.cluster.get(INFERENCE_SERVICE, stable.service(watch.endpoint)) or {}
-    found = [part for part in ("transformer", "explainer") if (service.get("spec") or {}).get(part)]
+    names = (watch.endpoint, stable.service(watch.endpoint))  # both versions in one service, or each in its own
+    services = [watch.cluster.get(INFERENCE_SERVICE, name) or {} for name in names]
+    specs = [service.get("spec") or {} for service in services]
+    found = [part for part in ("transformer", "explainer") if any(spec.get(part) for spec in specs)]
     if found:
         raise HeadwayError(
             "deployment.has_transformer",
