@@ -33,7 +33,7 @@ def monitoring(
         channels: Who is told of incidents; see send_alert.
         start: Start of a single window instead of those that are due, UTC.
         end: End of that window, UTC.
-        as_of: The time at which windows must be over; empty is that of the schedule.
+        as_of: The time at which windows must be over; empty is now.
         environment: dev, staging or prod.
         tracking_uri: MLflow server; auto takes MLFLOW_TRACKING_URI, or SQLite beside a local state folder.
         seed: Seed of everything random.
@@ -45,7 +45,6 @@ def monitoring(
             start=start,
             end=end,
             as_of=as_of,
-            scheduled=dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER,
             environment=environment,
             tracking_uri=tracking_uri,
             seed=seed,

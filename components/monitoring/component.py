@@ -441,9 +441,9 @@ def monitor_models(
             `service`, `policy`, `retraining`.
         start: Start of a single window, inclusive, UTC, instead of those that are due; needs `end`.
         end: End of that window, exclusive, UTC.
-        as_of: The time at which windows must be over, UTC; by default that of the schedule. To replay the past.
-        scheduled: `dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER`, which the pipeline `monitoring` gives; where that
-            stands for no time, it is now.
+        as_of: The time at which windows must be over, UTC; by default now. To replay the past.
+        scheduled: The same by default, for `dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER` in pipelines for a backend;
+            where that stands for no time, it is now.
         environment: dev, staging or prod; whose champion is judged.
         tracking_uri: MLflow server; auto takes MLFLOW_TRACKING_URI, or SQLite beside a local state folder.
         seed: Of the classifier and the draws of estimates.
