@@ -18,6 +18,8 @@ USER = "headway:x:65532:65532::/tmp:/usr/sbin/nologin\n"
 GROUP = "headway:x:65532:\n"
 # The libraries' own tests, sources and headers of what is compiled already, and Arrow's network service: 200 MB.
 UNUSED = ("**/tests", *(f"**/*.{end}" for end in ("pyx", "pxd", "pxi", "h", "hpp")), "pyarrow/*flight*")
+# Evidently calls the checks that it makes for its users tests.
+NEEDED = "evidently"
 # 1 January 2000: archives know no time before 1980, and a build's own time would make every digest new.
 EPOCH = int(os.environ.get("SOURCE_DATE_EPOCH", "946684800"))
 
@@ -35,7 +37,7 @@ def main() -> None:
 def finish_dependencies() -> None:
     """Drops what nothing loads, makes the suite importable, and writes the pins that images built on this one keep."""
     site_packages = next(HOME.glob("lib/python3*/site-packages"))
-    for path in [path for pattern in UNUSED for path in site_packages.glob(pattern)]:
+    for path in [path for pattern in UNUSED for path in site_packages.glob(pattern) if not _is_needed(path)]:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     (site_packages / "headway.pth").write_text(f"{HOME / 'suite'}\n")
     freeze = [f"{HOME}/bin/python", "-B", "-m", "pip", "freeze"]
@@ -45,6 +47,10 @@ def finish_dependencies() -> None:
         if line not in Path(file).read_text():
             with Path(file).open("a") as stream:
                 stream.write(line)
+
+
+def _is_needed(path: Path) -> bool:
+    return path.name == "tests" and NEEDED in path.parts
 
 
 def lay_out_suite(checkout: Path, family: str, target: Path) -> None:
