@@ -7,11 +7,12 @@ import pytest
 from headway.components._shared.artifacts import LocalArtifact
 from headway.components._shared.datasets import write_dataset
 from headway.components._shared.estimators import load_model
-from headway.components._shared.verdicts import Verdict, write_verdict
+from headway.components._shared.verdicts import write_verdict
 from headway.components.monitoring.config import Performance
 from headway.components.monitoring.performance.measure import judge, measure_performance
 from headway.components.monitoring.performance.result import PerformanceResult
 from tests.deployment_samples import flights, train_sample
+from tests.unit.test_performance import verdict_of
 
 MARCH = 1_772_323_200_000_000  # 2026-03-01 in microseconds
 
@@ -29,18 +30,7 @@ def numbers(tmp_path_factory):
 
 
 def promise_of(manifest, metric):
-    return Verdict(
-        model_digest=manifest.model_digest,
-        manifest_sha256="m" * 64,
-        data_fingerprint="d" * 64,
-        golden_fingerprint="g" * 64,
-        task=manifest.task,
-        metrics={metric: {"value": 0.9, "low": 0.88, "high": 0.92}},
-        gates=(),
-        blessed=True,
-        reason="",
-        time="2026-03-01T00:00:00Z",
-    )
+    return verdict_of(manifest, {metric: {"value": 0.9, "low": 0.88, "high": 0.92}}, gates=())
 
 
 def window(loaded, rows, folder, label):

@@ -78,8 +78,7 @@ class Cluster:
     def events_below(self, name: str) -> Objects:
         """Events about the object of that name and about those whose names begin with it, the newest first."""
         found = self._call("list", EVENT, lambda: [_plain(event) for event in self._client.list(_resource(EVENT))])
-        names = {id(event): str((event.get("involvedObject") or {}).get("name")) for event in found}
-        about = [e for e in found if names[id(e)] == name or names[id(e)].startswith(f"{name}-")]
+        about = [event for event in found if f"{event['involvedObject'].get('name')}-".startswith(f"{name}-")]
         return _newest_first(about)
 
     def apply(
