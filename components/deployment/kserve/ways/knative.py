@@ -163,7 +163,7 @@ class Knative(OfEndpoint):
     def withdraw(self, stable: Version | None, candidate: Version) -> None:
         """First the traffic; then the stable version as a new revision, which takes over once it is ready."""
         if stable is None:
-            self.cluster.delete(INFERENCE_SERVICE, self.endpoint)
+            self.delete_service()
             self.watch.wait_gone(candidate)
             return
         if _version_of(self._predictor()) == candidate.name:
@@ -184,7 +184,7 @@ class Knative(OfEndpoint):
 
     def remove(self, versions: Sequence[Version]) -> None:
         """The service with all its revisions."""
-        self.cluster.delete(INFERENCE_SERVICE, self.endpoint)
+        self.delete_service()
         for version in versions:
             self.watch.wait_gone(version)
 

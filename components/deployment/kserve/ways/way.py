@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from headway.components._shared.kubernetes.kinds import INFERENCE_SERVICE
 from headway.components.deployment.engines import Address
 from headway.components.deployment.kserve import routes
+from headway.components.deployment.kserve.capabilities import not_ours
+from headway.components.deployment.kserve.manifest import is_ours
 from headway.components.deployment.kserve.version import Version
 from headway.components.deployment.kserve.watch import Watch
 
@@ -108,6 +110,17 @@ class OfEndpoint:
             raise self.watch.endpoint_gone()
         same = {**manifest, "metadata": {**manifest["metadata"], "uid": metadata["uid"]}}
         self.cluster.apply(same, yielding=yielding, taking=taking, force=force)
+
+    def delete_service(self) -> None:
+        """Deletes the service that has the endpoint's name, unless somebody has put one of their own in its place.
+
+        Raises:
+            HeadwayError: `deployment.not_ours`.
+        """
+        found = self.cluster.get(INFERENCE_SERVICE, self.endpoint)
+        if found and not is_ours(found):
+            raise not_ours("an InferenceService", self.endpoint)
+        self.cluster.delete(INFERENCE_SERVICE, self.endpoint)
 
     def observe(self, entrance: Address, stable: Version, candidate: Version, weight: int) -> None:
         """Waits until callers get the answers of a split, as `routes.observe` does.

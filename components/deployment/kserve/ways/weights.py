@@ -26,7 +26,7 @@ from headway.components.deployment.kserve.capabilities import (
     unsplit_error,
 )
 from headway.components.deployment.kserve.doors import gateway_address
-from headway.components.deployment.kserve.manifest import VISIBILITY, inference_service, is_ours, kept_from, versions_in
+from headway.components.deployment.kserve.manifest import VISIBILITY, inference_service, kept_from, versions_in
 from headway.components.deployment.kserve.rules import check
 from headway.components.deployment.kserve.version import Version
 from headway.components.deployment.kserve.ways.way import UNSEEN, OfEndpoint
@@ -149,7 +149,7 @@ class Weights(OfEndpoint):
         """In two steps: first the traffic, then, once the gateway has followed and all is answered, the pods."""
         had_traffic = 0.0
         if stable is None:
-            self._delete()
+            self.delete_service()
         elif self.runs(candidate):
             had_traffic = self.weight_of(candidate)
             # Seen also where the route says zero: a step that was told to end may have set that a moment ago. And a
@@ -166,7 +166,7 @@ class Weights(OfEndpoint):
 
     def remove(self, versions: Sequence[Version]) -> None:
         """The service with both of them."""
-        self._delete()
+        self.delete_service()
         for version in versions:
             self.watch.wait_gone(version)
 
@@ -222,13 +222,6 @@ class Weights(OfEndpoint):
         Of the stable version it stays, and the next deployment reports it; of the candidate, which goes, it goes too.
         """
         self.change(manifest, yielding=_STABLE if back else "", taking=_CANDIDATE if back else "")
-
-    def _delete(self) -> None:
-        """Deletes the service, unless somebody has put one of their own in its place."""
-        found = self.cluster.get(INFERENCE_SERVICE, self.endpoint)
-        if found and not is_ours(found):
-            raise not_ours("an InferenceService", self.endpoint)
-        self.cluster.delete(INFERENCE_SERVICE, self.endpoint)
 
     def _dark(self) -> bool:
         service = self.cluster.get(INFERENCE_SERVICE, self.endpoint) or {}
